@@ -1,0 +1,165 @@
+# make            build/libcdm.so and build/cdm (a C compiler and make are all they need)
+# make check      installs what the tests need, then runs them all
+# make demo       installs what the demonstration needs, then shows it
+# make bench      the table of budgets, as ratios inside one run
+# make unit       the unit tests; make asan: the same under ASan and UBSan
+# make examples   the example programs in build/examples
+# make progs      the helpers of tests/prog and tests/bench in build/tests
+# make install    PREFIX=/usr/local DESTDIR= (uninstall takes the same)
+# V=1 shows the commands, DEBUG=1 builds with the invariant walkers, B=dir builds elsewhere.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+ifeq ($(origin FC),default)
+FC := gfortran
+endif
+PREFIX ?= /usr/local
+DESTDIR ?=
+B := build
+
+WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+CFLAGS ?= -O2 -g
+CDM_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
+	-fno-strict-aliasing -fno-math-errno -pthread $(WARN) -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
+LDFLAGS_SO := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,--as-needed -Wl,--version-script=shim/libcdm.map -pthread
+TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -pthread -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
+
+BASE_SRC := $(sort $(wildcard policy/*.c offload/*/*.c))
+SHIM_SRC := $(sort $(wildcard shim/*.c))
+TOOL_SRC := $(sort $(wildcard tools/*.c))
+BASE_OBJ := $(BASE_SRC:%.c=$B/%.o)
+SHIM_OBJ := $(SHIM_SRC:%.c=$B/%.o)
+TOOL_OBJ := $(TOOL_SRC:%.c=$B/%.o)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2')
+
+.PHONY: all clean
+all: $B/libcdm.so $B/cdm
+
+$B/%.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CFLAGS) $(CDM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/libcdm-base.a: $(BASE_OBJ)
+	$(call say,AR,$@)
+	$Q rm -f $@ && ar rcs $@ $^
+
+$B/libcdm.so: $(SHIM_OBJ) $(BASE_OBJ) shim/libcdm.map
+	$(call say,LD,$@)
+	$Q$(CC) $(CFLAGS) $(LDFLAGS_SO) -o $@ $(SHIM_OBJ) $(BASE_OBJ) -ldl
+
+$B/cdm: $(TOOL_OBJ) $B/libcdm-base.a
+	$(call say,LD,$@)
+	$Q$(CC) $(CFLAGS) -pthread -o $@ $^ -ldl -lm
+
+# ---- unit tests: tests/unit/test_NAME.c, linked to the inside without the wrappers -----------------------
+# UNIT_WITH_test_NAME replaces the base library by other objects, for tests that bring their own engine.
+
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT_SRC:%.c=$B/%)
+UNIT_LIB := $(patsubst %.c,$B/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
+UNIT_WITH_test_blas_args := $(patsubst %.c,$B/%.o,$(sort $(wildcard shim/blas_*.c shim/host.c)))
+unit_with = $(or $(UNIT_WITH_$(notdir $1)),$B/libcdm-base.a)
+
+.PHONY: unit unit-build asan clang
+unit: unit-build
+	@tests/run.sh $(UNIT_BIN)
+unit-build: $(UNIT_BIN)
+
+$(UNIT_BIN): $B/%: %.c $(UNIT_LIB) Makefile
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(UNIT_LIB) $(call unit_with,$@) \
+		-lcriterion -ldl -lm
+$(foreach u,$(UNIT_BIN),$(eval $u: $(call unit_with,$u)))
+
+SAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+asan:
+	@$(MAKE) --no-print-directory B=$B/asan CFLAGS='$(SAN)' DEBUG=1 unit
+asan-build:
+	@$(MAKE) --no-print-directory B=$B/asan CFLAGS='$(SAN)' DEBUG=1 unit-build
+clang:
+	@$(MAKE) --no-print-directory B=$B/clang CC=clang all
+
+# ---- programs ---------------------------------------------------------------------------------------------
+
+EXAMPLES := $(addprefix $B/examples/,gemm_c lu_fortran chol_cpp bss)
+.PHONY: examples progs
+examples: $(EXAMPLES)
+$B/examples/%: examples/%.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g -Wall -Wextra -o $@ $< -lblas -lm
+$B/examples/%: examples/%.cc
+	$(call say,CXXLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CXX) -O2 -g -Wall -Wextra -o $@ $< -lblas
+$B/examples/%: examples/%.f
+	$(call say,FCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(FC) -O2 -g -Wall -o $@ $< -lblas
+
+PROG_SRC := $(sort $(wildcard tests/prog/*.c tests/bench/*.c))
+PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/prog/throw $B/tests/prog/ctor_lib.so
+progs: $(PROG_BIN)
+
+# Helpers call the BLAS under test through -lblas; the two that reach inside link the static base library.
+BENCH_INSIDE := $(filter-out $B/tests/bench/bench,$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
+$B/tests/prog/%: tests/prog/%.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g -fno-builtin $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -Wl,--as-needed -lblas -lm -ldl
+$B/tests/prog/%_lib.so: tests/prog/%_lib.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -fPIC -shared -o $@ $<
+$B/tests/prog/throw: tests/prog/throw.cc tests/prog/throw_lib.cc
+	$(call say,CXXLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CXX) -O2 -g -Wall -Wextra -fPIC -shared -o $(@D)/libthrow.so tests/prog/throw_lib.cc
+	$Q$(CXX) -O2 -g -Wall -Wextra -o $@ tests/prog/throw.cc -L$(@D) -lthrow -Wl,-rpath,'$$ORIGIN'
+$B/tests/bench/bench: tests/bench/bench.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas -lm
+$(BENCH_INSIDE): $B/tests/bench/%: tests/bench/%.c $B/libcdm-base.a
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $B/libcdm-base.a -ldl -lm
+
+# ---- the commands; setup.sh comes first, so that none of them needs more than make -------------------------
+
+.PHONY: check demo bench
+check:
+	@scripts/setup.sh build demo check
+	@scripts/check.sh
+demo:
+	@scripts/setup.sh build demo
+	@$(MAKE) --no-print-directory all $B/examples/gemm_c
+	@scripts/demo.sh
+bench:
+	@scripts/setup.sh build demo
+	@$(MAKE) --no-print-directory all progs $B/examples/gemm_c
+	@scripts/bench.sh
+
+.PHONY: install uninstall
+install: all
+	$(call say,INST,$(DESTDIR)$(PREFIX))
+	$Q install -d '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/bin'
+	$Q install -m 755 $B/libcdm.so '$(DESTDIR)$(PREFIX)/lib/libcdm.so'
+	$Q install -m 755 $B/cdm '$(DESTDIR)$(PREFIX)/bin/cdm'
+	$Q if [ -f shim/cdm.h ]; then install -d '$(DESTDIR)$(PREFIX)/include' && \
+		install -m 644 shim/cdm.h '$(DESTDIR)$(PREFIX)/include/cdm.h'; fi
+uninstall:
+	$Q rm -f '$(DESTDIR)$(PREFIX)/lib/libcdm.so' '$(DESTDIR)$(PREFIX)/bin/cdm' '$(DESTDIR)$(PREFIX)/include/cdm.h'
+
+clean:
+	$Q rm -rf $B
+
+-include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d)

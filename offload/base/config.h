@@ -1,0 +1,42 @@
+/* The configuration: every CDM_* variable is one row of config.def.
+ *
+ * Read once, in the constructor, from the environment; constant afterwards. A malformed value and an unknown
+ * CDM_* name cost one warning line each and nothing else.
+ */
+#ifndef CDM_BASE_CONFIG_H
+#define CDM_BASE_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum cdm_device_kind { CDM_DEVICE_NONE, CDM_DEVICE_EMU };
+enum cdm_policy_kind { CDM_POLICY_NEVER, CDM_POLICY_COPY, CDM_POLICY_FIRST_USE };
+enum cdm_mechanism_kind { CDM_MECHANISM_AUTO, CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };
+
+#define CDM_MIN_WORK_AUTO (-1.0)
+
+struct cdm_config {
+	int device;	      /* enum cdm_device_kind */
+	size_t device_mem;    /* bytes, a multiple of 2 MiB */
+	int policy;	      /* enum cdm_policy_kind */
+	double min_work;      /* flops; CDM_MIN_WORK_AUTO: take the calibrated crossover */
+	size_t min_alloc;     /* bytes, >= 4096 */
+	const char *blas;     /* library path or name; NULL: the fastest found */
+	int threads;	      /* of the emulated device; 0: the allowed CPUs */
+	int mechanism;	      /* enum cdm_mechanism_kind */
+	const char *report;   /* "stderr", a path, or NULL */
+	const char *trace;    /* a path or NULL */
+	int log;	      /* enum cdm_log_level */
+};
+
+extern struct cdm_config cdm_config;
+
+/* Fills cdm_config from envp (NULL-terminated NAME=VALUE strings). The string options are copies, and relative
+ * paths become absolute. An empty value counts as unset. Warnings go through cdm_log. Never fails. */
+void cdm_config_read(char *const *envp);
+/* One line per variable into t: name, value in force, default, help (`cdm env`). markdown != 0: the README's
+ * table, with its heading. 4 KiB are enough, plus the length of the strings. */
+struct cdm_text;
+void cdm_config_print(struct cdm_text *t, int markdown);
+
+#endif

@@ -1,0 +1,221 @@
+#include "offload/dev/blas_find.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "offload/base/fmt.h"
+#include "offload/base/sys.h"
+
+static const char *const bases[] = {
+	"/usr/local/lib",
+	"/usr/lib/x86_64-linux-gnu",
+	"/usr/lib64",
+	"/usr/lib",
+	"/opt/intel/oneapi/mkl/latest/lib",
+	"/opt/intel/oneapi/mkl/latest/lib/intel64",
+	NULL,
+};
+static const char *const subdirs[] = {
+	"",	       "/openblas-pthread", "/openblas-openmp", "/openblas-serial", "/openblas",
+	"/blis-pthread", "/blis-openmp",    "/blis-serial",     "/mkl",		    "/atlas",
+	"/blas",       NULL,
+};
+/* In a directory that has one of these, its libblas.so.3 is the same code under the generic name. */
+static const char *const names[] = {
+	"libopenblas.so.0", "libopenblas.so", "libopenblasp.so.0", "libopenblaso.so.0", "libblis.so.4",
+	"libblis.so.3",	    "libblis.so",     "libmkl_rt.so.2",	   "libmkl_rt.so.1",	"libmkl_rt.so",
+	"libtatlas.so.3",   "libsatlas.so.3", NULL,
+};
+static const char generic[] = "libblas.so.3";
+
+struct search {
+	const char *file; /* only this file name; NULL: the usual ones */
+	const char *part; /* only paths that match; NULL: any */
+	struct cdm_blas_file *list;
+	int n, max;
+};
+
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static bool matches(const char *path, const char *part)
+{
+	if (!part)
+		return true;
+	if (!strcasecmp(part, "netlib") || !strcasecmp(part, "reference"))
+		return strstr(path, "/blas/") || (!strncmp(file_name(path), "libblas", 7) && !strstr(path, "atlas"));
+	return strcasestr(path, part);
+}
+
+/* The file behind path, its name resolved by the kernel. */
+static bool identify(const char *path, struct cdm_blas_file *f)
+{
+	struct stat st;
+	char link[32];
+	int fd = cdm_sys_open(path, O_PATH | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	cdm_fmt(link, sizeof(link), "/proc/self/fd/%d", fd);
+	bool ok = cdm_sys3(SYS_fstat, fd, (long)&st, 0) == 0 && S_ISREG(st.st_mode);
+	long len = cdm_sys3(SYS_readlink, (long)link, (long)f->path, sizeof(f->path) - 1);
+	cdm_sys_close(fd);
+	if (!ok || len >= (long)sizeof(f->path) - 1)
+		return false;
+	if (len > 0)
+		f->path[len] = '\0';
+	else
+		cdm_fmt(f->path, sizeof(f->path), "%s", path);
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
+	f->size = (uint64_t)st.st_size;
+	f->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return true;
+}
+
+/* True when the file exists, whether or not it was new and wanted. */
+static bool add(struct search *s, const char *path)
+{
+	struct cdm_blas_file f;
+
+	if (!identify(path, &f))
+		return false;
+	for (int i = 0; i < s->n; i++)
+		if (s->list[i].dev == f.dev && s->list[i].ino == f.ino)
+			return true;
+	if (s->n < s->max && matches(f.path, s->part))
+		s->list[s->n++] = f;
+	return true;
+}
+
+static bool add_in(struct search *s, const char *dir, const char *file)
+{
+	char path[CDM_BLAS_PATH];
+	struct cdm_text t;
+
+	cdm_text_init(&t, path, sizeof(path));
+	cdm_textf(&t, "%s/%s", dir, file);
+	return !t.cut && add(s, path);
+}
+
+static void search_dir(struct search *s, const char *dir)
+{
+	bool any = false;
+	int fd = cdm_sys_open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	cdm_sys_close(fd);
+	if (s->file) {
+		add_in(s, dir, s->file);
+		return;
+	}
+	for (int i = 0; names[i]; i++)
+		any |= add_in(s, dir, names[i]);
+	if (!any)
+		add_in(s, dir, generic);
+}
+
+/* The absolute directories of a colon-separated list. */
+static void search_list(struct search *s, const char *dirs)
+{
+	char dir[CDM_BLAS_PATH];
+
+	while (dirs && *dirs) {
+		size_t len = strcspn(dirs, ":");
+		if (dirs[0] == '/' && len < sizeof(dir)) {
+			memcpy(dir, dirs, len);
+			dir[len] = '\0';
+			search_dir(s, dir);
+		}
+		dirs += len + (dirs[len] == ':');
+	}
+}
+
+static void search_system(struct search *s)
+{
+	char dir[CDM_BLAS_PATH];
+
+	for (int i = 0; bases[i]; i++)
+		for (int j = 0; subdirs[j]; j++) {
+			cdm_fmt(dir, sizeof(dir), "%s%s", bases[i], subdirs[j]);
+			search_dir(s, dir);
+		}
+}
+
+/* Smaller is tried first where nothing was measured. MKL is last: without its threading library it exits. */
+static int rank(const struct cdm_blas_file *f)
+{
+	const char *name = file_name(f->path);
+
+	if (strstr(name, "openblas"))
+		return strstr(f->path, "serial") ? 2 : 0;
+	if (strstr(name, "blis"))
+		return strstr(f->path, "serial") ? 3 : 1;
+	if (strstr(name, "mkl"))
+		return 6;
+	return strstr(f->path, "atlas") ? 4 : 5;
+}
+
+static void sort(struct cdm_blas_file *list, int n)
+{
+	for (int i = 1; i < n; i++) {
+		struct cdm_blas_file f = list[i];
+		int j = i;
+		for (; j > 0 && rank(&list[j - 1]) > rank(&f); j--)
+			list[j] = list[j - 1];
+		list[j] = f;
+	}
+}
+
+int cdm_blas_find(const char *want, struct cdm_blas_file *list, int max)
+{
+	struct search s = { .list = list, .max = max };
+
+	if (want && strchr(want, '/')) {
+		add(&s, want);
+		return s.n;
+	}
+	if (want && strstr(want, ".so"))
+		s.file = want;
+	else
+		s.part = want;
+	search_list(&s, secure_getenv("LD_LIBRARY_PATH"));
+	search_system(&s);
+	sort(list, s.n);
+	return s.n;
+}
+
+int cdm_blas_core_types(const char **types, int max)
+{
+	int n = 0;
+#define TYPE(name, can)                                                                                                \
+	if ((can) && n < max)                                                                                          \
+	types[n++] = (name)
+	__builtin_cpu_init();
+	bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+	bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+
+	TYPE("SapphireRapids", bf16 && !__builtin_cpu_is("amd"));
+	TYPE("Cooperlake", bf16);
+	TYPE("SkylakeX", avx512);
+	TYPE("Zen", avx2 && __builtin_cpu_is("amd"));
+	TYPE("Haswell", avx2);
+	TYPE("Zen", avx2 && !__builtin_cpu_is("amd"));
+	TYPE("Sandybridge", !avx2 && __builtin_cpu_supports("avx"));
+	TYPE("Nehalem", !__builtin_cpu_supports("avx") && __builtin_cpu_supports("sse4.2"));
+#undef TYPE
+	return n;
+}
+
+bool cdm_blas_is_openblas(const char *path)
+{
+	return strstr(path, "openblas");
+}

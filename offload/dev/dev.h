@@ -1,0 +1,68 @@
+/* A device: two small vtables, memory and compute, which combine freely (arena + host BLAS today; a NUMA node,
+ * or VRAM, with a GPU BLAS later).
+ */
+#ifndef CDM_DEV_H
+#define CDM_DEV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "offload/offload.h"
+
+/* Device memory is reserved as address ranges and committed in pages: reserve costs no memory, commit does and
+ * is where the capacity is enforced. `dva` is the device's address of a range; on a host-backed device (emu) it
+ * is also a valid host pointer.
+ *
+ * A coherent device's frames may leave their range for a program's address (the `move` and `remap` mechanisms of
+ * mem/): they stay charged until discharge(), wherever they live.
+ *
+ * All return 0 or a negative errno; thread-safe. Lengths are multiples of a page. */
+struct cdm_mem_ops {
+	const char *name;
+	bool coherent;	      /* the CPU addresses device memory and the device addresses host memory */
+	bool interchangeable; /* a host frame can become a device frame: no memory of its own (unbound arena) */
+	int (*open)(size_t capacity);
+	/* An address range of len bytes, 2 MiB-aligned from 2 MiB on. -ENOMEM: no address space. */
+	int (*reserve)(size_t len, void **dva);
+	/* Gives [dva, dva+len), already charged, memory that reads as zeros. -ENOMEM: the machine has none. */
+	int (*commit)(void *dva, size_t len);
+	/* Ends a reservation; whatever memory is still in it goes, and stays charged. */
+	void (*unreserve)(void *dva, size_t len);
+	/* Copies between host and device; done on return. */
+	int (*copy)(void *dst, const void *src, size_t len);
+	/* Takes bytes of the capacity, or gives them back. -ENOSPC: not that much is left. */
+	int (*charge)(size_t bytes);
+	void (*discharge)(size_t bytes);
+	size_t (*capacity)(void);
+	size_t (*in_use)(void);
+	size_t (*peak)(void);
+};
+
+/* Compute: runs one normalised call on pointers that the device can address. */
+struct cdm_compute_ops {
+	/* Opens the compute library; slow the first time (calibration). -ENOENT: none. Called once. */
+	int (*open)(void);
+	bool (*supports)(int routine);
+	/* Runs call with call->op[] bases as they are. -EIO: failed, outputs may be half-written. */
+	int (*run)(const struct cdm_call *call);
+	void *(*entry)(int routine); /* Fortran-ABI entry point or NULL */
+	const char *(*describe)(void); /* "OpenBLAS 0.3.21, core Zen, 2 threads" */
+	double (*crossover)(void);     /* measured flops from which offloading pays */
+	/* fork: called with no run() in progress. prepare leaves nothing that the child would miss. */
+	void (*fork_prepare)(void);
+	void (*fork_child)(void);
+};
+
+struct cdm_device {
+	const struct cdm_mem_ops *mem;
+	const struct cdm_compute_ops *compute;
+};
+
+extern const struct cdm_mem_ops cdm_mem_emu;
+extern const struct cdm_compute_ops cdm_compute_blas;
+/* The table that cdm_engine_routines() registered. */
+extern const struct cdm_routine *cdm_routines;
+extern int cdm_routine_count;
+
+#endif

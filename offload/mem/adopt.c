@@ -1,0 +1,98 @@
+#include "offload/mem/adopt.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "offload/mem/pages.h"
+#include "offload/offload.h"
+
+#define STATICS 64
+
+/* Inside a loaded object's image. dladdr locks the loader's list: never called with a lock of ours held. */
+static bool in_object(uintptr_t addr)
+{
+	Dl_info info;
+	return dladdr((void *)addr, &info) != 0;
+}
+
+static int mapping_prot(const struct cdm_mapping *m)
+{
+	return (m->perms[0] == 'r' ? PROT_READ : 0) | (m->perms[1] == 'w' ? PROT_WRITE : 0);
+}
+
+/* The part of the mapping around addr that nobody tracks yet. */
+static void clip(struct cdm_mapping *m, uintptr_t addr)
+{
+	cdm_word word;
+
+	for (uintptr_t at = m->start, to; at < m->end; at = to) {
+		to = cdm_pagemap_run(at, m->end, &word);
+		if (!word)
+			continue;
+		if (to <= addr)
+			m->start = to;
+		else if (at > addr) {
+			m->end = at;
+			return;
+		}
+	}
+}
+
+struct cdm_region *cdm_adopt(uintptr_t addr, bool *mapped)
+{
+	struct cdm_mapping m;
+	struct cdm_region *r = NULL;
+	uint64_t mask;
+
+	*mapped = cdm_pages_mapping(addr, &m) == 0;
+	if (!*mapped)
+		return NULL;
+	bool fixed = in_object(addr);
+	bool movable = fixed && m.perms[3] == 'p' && m.name[0] == 0;
+	cdm_map_enter(&mask);
+	if (!cdm_pagemap_get(addr)) {
+		clip(&m, addr);
+		r = cdm_region_create(m.start, m.end - m.start, mapping_prot(&m),
+				      fixed ? CDM_ORIGIN_STATIC : CDM_ORIGIN_ADOPTED, movable, NULL);
+	} else {
+		r = cdm_region_get(cdm_pagemap_get(addr)); /* somebody else was faster */
+	}
+	cdm_map_leave(&mask);
+	return r;
+}
+
+struct statics {
+	struct cdm_region *r[STATICS];
+	uint32_t generation[STATICS];
+	int n;
+};
+
+static void collect_static(struct cdm_region *r, void *arg)
+{
+	struct statics *s = arg;
+
+	if (r->origin != CDM_ORIGIN_STATIC || s->n == STATICS)
+		return;
+	s->generation[s->n] = atomic_load(&r->generation);
+	s->r[s->n++] = r;
+}
+
+void cdm_map_dlclosed(void)
+{
+	struct statics s = { .n = 0 };
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	cdm_region_each(collect_static, &s);
+	cdm_map_leave(&mask);
+	for (int i = 0; i < s.n; i++) {
+		if (in_object(s.r[i]->base))
+			continue;
+		cdm_map_enter(&mask);
+		if (atomic_load(&s.r[i]->generation) == s.generation[i]) {
+			cdm_region_settle(s.r[i]->base, s.r[i]->len, &mask);
+			cdm_region_cut(s.r[i]->base, s.r[i]->len);
+		}
+		cdm_map_leave(&mask);
+	}
+}

@@ -1,0 +1,410 @@
+/* Blocks: malloc'ed memory of CDM_MIN_ALLOC and more. Each is a mapping and a region of its own.
+ *
+ * From 2 MiB on a block starts on a 2 MiB boundary and is advised to use huge pages; its last, partial 2 MiB
+ * stays in small pages because the mapping ends there, so a block costs no more memory than it has bytes.
+ * A freed block keeps its pages, on the device or at home, and serves the next allocation of about its size:
+ * an allocate/free loop faults each page once. Free blocks go back to the kernel when they have been idle for
+ * DECAY_NS, when there are more than CACHE_MAX bytes of them, or when the device needs their frames.
+ */
+#include "offload/mem/block.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "offload/base/log.h"
+#include "offload/base/stats.h"
+#include "offload/mem/region.h"
+
+#define BINS 128
+#define DECAY_NS 10000000000ull
+#define CACHE_MAX ((size_t)1 << 30)
+#define ZERO_MAX ((size_t)32 << 20) /* a reused block is zeroed by hand up to here, else by fresh pages */
+#define PROBES 8
+#define WINDOW ((uintptr_t)4 << 40) /* addresses are handed out in a ring of this size */
+#define TRIES 16
+#define TRIM_BATCH 8
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+size_t cdm_min_alloc = SIZE_MAX;
+
+static struct cdm_region *bin[BINS];
+static struct cdm_region *oldest, *newest;
+static size_t cached_bytes;
+static _Atomic uintptr_t window, cursor;
+
+/* ---- the cache of free blocks (map lock held) ---- */
+
+/* Four bins for each power of two. */
+static int bin_of(size_t len)
+{
+	int top = 63 - __builtin_clzl(len);
+	return (top - 12) * 4 + (int)((len >> (top - 2)) & 3);
+}
+
+static void cache_put(struct cdm_region *r)
+{
+	struct cdm_region **head = &bin[bin_of(r->len)];
+
+	r->cached = true;
+	r->freed_ns = cdm_now_ns();
+	r->prev = NULL;
+	r->next = *head;
+	if (*head)
+		(*head)->prev = r;
+	*head = r;
+	r->newer = NULL;
+	r->older = newest;
+	if (newest)
+		newest->newer = r;
+	else
+		oldest = r;
+	newest = r;
+	cached_bytes += r->len;
+}
+
+static void cache_remove(struct cdm_region *r)
+{
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		bin[bin_of(r->len)] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (r->older)
+		r->older->newer = r->newer;
+	else
+		oldest = r->newer;
+	if (r->newer)
+		r->newer->older = r->older;
+	else
+		newest = r->older;
+	cached_bytes -= r->len;
+	r->cached = false;
+}
+
+static bool fits(const struct cdm_region *r, size_t len, size_t align)
+{
+	return r->len >= len && r->len - len <= len / 8 && !(r->base & (align - 1)) &&
+	       !atomic_load(&((struct cdm_region *)r)->moving);
+}
+
+static struct cdm_region *cache_take(size_t len, size_t align)
+{
+	for (int b = bin_of(len); b < BINS && b <= bin_of(len + len / 8); b++) {
+		int probes = 0;
+		for (struct cdm_region *r = bin[b]; r && probes < PROBES; r = r->next, probes++) {
+			if (!fits(r, len, align))
+				continue;
+			cache_remove(r);
+			return r;
+		}
+	}
+	return NULL;
+}
+
+struct trim {
+	void *base[TRIM_BATCH];
+	size_t len[TRIM_BATCH];
+	int n;
+};
+
+static void cache_expel(struct cdm_region *r, struct trim *t)
+{
+	t->base[t->n] = (void *)r->base;
+	t->len[t->n++] = r->len;
+	cache_remove(r);
+	cdm_region_cut(r->base, r->len);
+}
+
+/* Takes what is too old or too much off the books; the caller unmaps it without the lock. */
+static void cache_trim(struct trim *t, size_t limit)
+{
+	uint64_t now = oldest ? cdm_now_ns() : 0;
+
+	while (oldest && t->n < TRIM_BATCH && !atomic_load(&oldest->moving) &&
+	       (cached_bytes > limit || now - oldest->freed_ns > DECAY_NS))
+		cache_expel(oldest, t);
+}
+
+static void trim_unmap(const struct trim *t)
+{
+	for (int i = 0; i < t->n; i++)
+		cdm_sys_munmap(t->base[i], t->len[i]);
+}
+
+size_t cdm_block_reclaim(size_t bytes)
+{
+	struct trim t = { .n = 0 };
+	size_t got = 0;
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	struct cdm_region *r = oldest;
+	while (r && got < bytes && t.n < TRIM_BATCH) {
+		struct cdm_region *next = r->newer;
+		if (r->resident && !atomic_load(&r->moving)) {
+			got += r->resident;
+			cache_expel(r, &t);
+		}
+		r = next;
+	}
+	cdm_map_leave(&mask);
+	trim_unmap(&t);
+	return got;
+}
+
+/* ---- address space ---- */
+
+static uintptr_t window_base(void)
+{
+	uintptr_t w = atomic_load_explicit(&window, memory_order_acquire);
+
+	if (w)
+		return w;
+	/* A hole of the ring's size, as the kernel would place it; its bottom end is the last it fills itself. */
+	void *p = cdm_sys_mmap(NULL, WINDOW, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cdm_sys_failed(p))
+		return 0;
+	cdm_sys_munmap(p, WINDOW);
+	w = cdm_round_up((uintptr_t)p, CDM_HUGE);
+	uintptr_t none = 0;
+	if (atomic_compare_exchange_strong(&window, &none, w))
+		return w;
+	return none;
+}
+
+/* The next address of the ring for len bytes. */
+static uintptr_t window_next(uintptr_t base, size_t len, size_t align)
+{
+	size_t step = len >= CDM_HUGE ? cdm_round_up(len, CDM_HUGE) : len;
+	uintptr_t at = atomic_load_explicit(&cursor, memory_order_relaxed), from;
+
+	do {
+		from = cdm_round_up(at, align);
+		if (from < base || from + step > base + WINDOW)
+			from = cdm_round_up(base, align);
+	} while (!atomic_compare_exchange_weak(&cursor, &at, from + step));
+	return from;
+}
+
+static void *map_anywhere(size_t len, size_t align, int prot)
+{
+	char *p = cdm_sys_mmap(NULL, len + align, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (cdm_sys_failed(p))
+		return NULL;
+	char *at = (char *)cdm_round_up((uintptr_t)p, align);
+	if (at > p)
+		cdm_sys_munmap(p, (size_t)(at - p));
+	cdm_sys_munmap(at + len, align - (size_t)(at - p));
+	return at;
+}
+
+/* A fresh private mapping of len bytes; NULL when there is no memory. */
+static void *map_fresh(size_t len, size_t align, int prot)
+{
+	uintptr_t base = window_base();
+
+	for (int i = 0; base && len <= WINDOW / 4 && i < TRIES; i++) {
+		void *want = (void *)window_next(base, len, align);
+		void *p = cdm_sys_mmap(want, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p == want)
+			return p;
+		if (!cdm_sys_failed(p))
+			cdm_sys_munmap(p, len); /* a kernel before 4.17 takes the address for a hint */
+		else if (p != (void *)(long)-EEXIST)
+			return NULL;
+	}
+	return map_anywhere(len, align, prot);
+}
+
+/* ---- allocation ---- */
+
+/* Length and alignment of the mapping for a request; 0: it cannot be served. */
+static size_t block_length(size_t size, size_t *align)
+{
+	if (size > PTRDIFF_MAX - CDM_HUGE || *align > ((size_t)1 << 40))
+		return 0;
+	size_t len = cdm_round_up(size ? size : 1, CDM_PAGE);
+	size_t least = len >= CDM_HUGE ? CDM_HUGE : CDM_PAGE;
+	if (*align < least)
+		*align = least;
+	return len;
+}
+
+static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
+{
+	struct trim t = { .n = 0 };
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	struct cdm_region *r = cache_take(len, align);
+	if (r) {
+		atomic_fetch_add(&r->generation, 2);
+		r->site = site;
+		r->uses = r->last_use = r->moved = 0;
+		if (zero && r->len > ZERO_MAX) {
+			cdm_region_state(r, r->base, r->len, CDM_HOST, true);
+			cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED);
+		}
+		r->born = r->resident;
+	}
+	cache_trim(&t, CACHE_MAX);
+	cdm_map_leave(&mask);
+	trim_unmap(&t);
+	if (!r)
+		return NULL;
+	if (zero && r->len <= ZERO_MAX)
+		memset((void *)r->base, 0, r->len);
+	return (void *)r->base;
+}
+
+void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
+{
+	size_t len = block_length(size, &align);
+	uint64_t mask;
+
+	if (!len)
+		return NULL;
+	void *p = block_reuse(len, align, zero, site);
+	if (p)
+		return p;
+	p = map_fresh(len, align, PROT_READ | PROT_WRITE);
+	if (!p)
+		return NULL;
+	if (len >= CDM_HUGE)
+		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
+	cdm_map_enter(&mask);
+	struct cdm_region *r = cdm_region_create((uintptr_t)p, len, PROT_READ | PROT_WRITE, CDM_ORIGIN_BLOCK, true, site);
+	cdm_map_leave(&mask);
+	if (r)
+		return p;
+	cdm_sys_munmap(p, len);
+	return NULL;
+}
+
+/* The live block that starts at p, or NULL. Lock-free; for a stable answer the map lock must be held. */
+static struct cdm_region *block_find(const void *p)
+{
+	struct cdm_region *r = cdm_region_get(cdm_pagemap_get((uintptr_t)p));
+
+	if (!r || r->base != (uintptr_t)p || r->origin != CDM_ORIGIN_BLOCK || r->cached || !cdm_region_live(r))
+		return NULL;
+	return r;
+}
+
+size_t cdm_block_size(const void *p)
+{
+	struct cdm_region *r = block_find(p);
+	return r ? r->len : 0;
+}
+
+/* A block that the program protected differently, or that lost a part, is not kept for others. */
+static bool reusable(const struct cdm_region *r)
+{
+	cdm_word word, all = CDM_WORD_READ | CDM_WORD_WRITE;
+
+	for (uintptr_t at = r->base; at < cdm_region_end(r);) {
+		at = cdm_pagemap_run(at, cdm_region_end(r), &word);
+		if ((word & all) != all)
+			return false;
+	}
+	return r->len <= CACHE_MAX;
+}
+
+bool cdm_block_free(void *p)
+{
+	struct trim t = { .n = 0 };
+	uint64_t mask;
+
+	if (!block_find(p))
+		return false;
+	cdm_map_enter(&mask);
+	cdm_region_settle((uintptr_t)p, 1, &mask);
+	struct cdm_region *r = block_find(p);
+	if (r) {
+		cdm_region_note(r);
+		cache_put(r);
+		if (!reusable(r))
+			cache_expel(r, &t);
+		cache_trim(&t, CACHE_MAX);
+	}
+	cdm_map_leave(&mask);
+	trim_unmap(&t);
+	return r != NULL;
+}
+
+/* ---- realloc ---- */
+
+static void *realloc_copy(struct cdm_region *r, size_t size, const void *site)
+{
+	size_t keep = r->len < size ? r->len : size;
+	void *old = (void *)r->base;
+	void *p = cdm_block_alloc(size, CDM_PAGE, false, site);
+
+	if (!p)
+		return NULL;
+	memcpy(p, old, keep);
+	cdm_block_free(old);
+	return p;
+}
+
+/* Grows by moving page tables: in place where the addresses are free, else to a fresh range. */
+static void *realloc_grow(struct cdm_region *r, size_t len, const void *site)
+{
+	void *old = (void *)r->base;
+	size_t was = r->len, align = len >= CDM_HUGE ? CDM_HUGE : CDM_PAGE;
+	uint64_t mask;
+	void *to = old, *p = NULL;
+
+	cdm_map_enter(&mask);
+	cdm_region_settle(r->base, was, &mask);
+	if (!(r->base & (align - 1)))
+		p = cdm_sys_mremap(old, was, len, 0, NULL);
+	if (!p || cdm_sys_failed(p)) {
+		to = map_fresh(len, align, PROT_NONE);
+		p = to ? cdm_sys_mremap(old, was, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) : NULL;
+		if (to && cdm_sys_failed(p)) {
+			cdm_sys_munmap(to, len);
+			p = NULL;
+		}
+	}
+	if (p)
+		cdm_region_rebase((uintptr_t)old, was, (uintptr_t)p, len, site);
+	cdm_map_leave(&mask);
+	if (p && len >= CDM_HUGE)
+		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
+	return p;
+}
+
+static void realloc_shrink(struct cdm_region *r, size_t len)
+{
+	uintptr_t tail = r->base + len;
+	size_t more = r->len - len;
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	cdm_region_settle(r->base, r->len, &mask);
+	cdm_region_cut(tail, more);
+	cdm_map_leave(&mask);
+	cdm_sys_munmap((void *)tail, more);
+}
+
+void *cdm_block_realloc(void *p, size_t size, const void *site)
+{
+	struct cdm_region *r = block_find(p);
+	size_t align = CDM_PAGE, len = block_length(size, &align);
+
+	if (!r || !len)
+		return NULL;
+	if (len <= r->len) {
+		if (len < r->len / 2)
+			realloc_shrink(r, len);
+		return p;
+	}
+	void *to = realloc_grow(r, len, site);
+	return to ? to : realloc_copy(r, size, site);
+}

@@ -1,0 +1,11 @@
+/* Inside view of the block allocator; the program's view is in offload.h. */
+#ifndef CDM_MEM_BLOCK_H
+#define CDM_MEM_BLOCK_H
+
+#include "offload/offload.h"
+
+/* Gives free blocks that hold device memory back to the kernel, oldest first, until about `bytes` of device
+ * memory are free. Returns the bytes freed. Takes the map lock. */
+size_t cdm_block_reclaim(size_t bytes);
+
+#endif

@@ -1,0 +1,105 @@
+/* Regions: the tracked ranges of the program's memory, and the map lock that guards them.
+ *
+ * Two locks, always taken in this order, both with every signal of the thread blocked (a handler of the program
+ * may allocate, map or compute, and would wait for the thread that it interrupted):
+ *
+ *   move lock (residency.c)  one mover at a time; held across copies, so it may take long
+ *   map lock  (here)         the region table, the shadow page map, the free blocks; held for microseconds
+ *
+ * A mover works without the map lock on a region it has marked `moving` under the map lock. Whoever is about to
+ * change such a region's mapping waits with cdm_region_settle() until the mark is gone.
+ *
+ * Invariants, checked by cdm_regions_valid():
+ *   - a live region's pages carry its number in the page map, and no other page does;
+ *   - regions do not overlap; base and len are multiples of a page;
+ *   - resident == number of its pages in state RESIDENT x 4096;
+ *   - a descriptor is never freed: it is reused with the next generation, so a stale pointer is recognised.
+ */
+#ifndef CDM_MEM_REGION_H
+#define CDM_MEM_REGION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "offload/mem/pagemap.h"
+
+enum cdm_origin { CDM_ORIGIN_BLOCK, CDM_ORIGIN_MMAP, CDM_ORIGIN_STATIC, CDM_ORIGIN_ADOPTED, CDM_ORIGIN_COUNT };
+extern const char *const cdm_origin_name[CDM_ORIGIN_COUNT];
+
+struct cdm_region {
+	uintptr_t base;
+	size_t len;
+	uint32_t id;		     /* its number in page words; 0 is none */
+	_Atomic uint32_t generation; /* odd while live */
+	uint8_t origin;		     /* enum cdm_origin */
+	bool movable;		     /* private anonymous memory that may live on the device */
+	bool cached;		     /* a free block: memory kept for the next allocation */
+	_Atomic int busy;	     /* operations that use it: not to be evicted */
+	_Atomic int moving;	     /* a mover works on it: not to be remapped */
+	_Atomic size_t resident;     /* bytes on the device */
+	_Atomic size_t born;	     /* of these, bytes that came with a reused block and were never copied */
+	const void *site;	     /* who allocated it */
+	_Atomic uint64_t uses;	     /* by device operations */
+	_Atomic uint64_t last_use;   /* cdm_tick() of the last */
+	uint64_t moved;		     /* bytes copied to the device over its life */
+	uint64_t freed_ns;	     /* cached: when */
+	struct cdm_region *next, *prev;		/* cached: its bin; unused descriptor: the free list */
+	struct cdm_region *older, *newer;	/* cached: by time */
+	struct cdm_region *res_next, *res_prev; /* resident list, while resident > 0 */
+};
+
+/* Takes and drops the map lock; signals are blocked in between. *mask is the caller's storage. */
+void cdm_map_enter(uint64_t *mask);
+void cdm_map_leave(const uint64_t *mask);
+
+/* The region with this number (any page word is accepted), live or not; NULL for number 0. Lock-free. */
+struct cdm_region *cdm_region_get(cdm_word word);
+static inline bool cdm_region_live(const struct cdm_region *r)
+{
+	return atomic_load_explicit(&((struct cdm_region *)r)->generation, memory_order_acquire) & 1;
+}
+static inline uintptr_t cdm_region_end(const struct cdm_region *r) { return r->base + r->len; }
+
+/* All below: map lock held. */
+
+/* A region over [base, base+len), which ends whatever was tracked there; prot as in mmap. NULL: no memory. */
+struct cdm_region *cdm_region_create(uintptr_t base, size_t len, int prot, enum cdm_origin origin, bool movable,
+				     const void *site);
+/* Ends all tracking of [addr, addr+len): regions end, shrink or split; residency of the part ends, its frames
+ * are the caller's to unmap or have been unmapped. */
+void cdm_region_cut(uintptr_t addr, size_t len);
+/* Waits until no mover works on a region in [addr, addr+len); drops and retakes the map lock meanwhile. */
+void cdm_region_settle(uintptr_t addr, size_t len, uint64_t *mask);
+/* Sets the state of [addr, addr+len), all of it in r, and keeps r->resident, the device's account and the
+ * resident list in step. charge: the device's account follows; false when the mover has done so. */
+void cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge);
+/* The memory of [from, from+from_len) has gone to [to, to+to_len), states and all (mremap); the same address
+ * means that it grew or shrank in place. Returns the region there, or NULL: untracked. */
+struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t to, size_t to_len,
+				     const void *site);
+
+/* Calls fn for each live region, cached blocks included, in no order. */
+void cdm_region_each(void (*fn)(struct cdm_region *r, void *arg), void *arg);
+/* The resident list: regions with resident > 0. */
+struct cdm_region *cdm_region_resident_first(void);
+/* Checks the invariants; logs and returns false at the first that does not hold. */
+bool cdm_regions_valid(void);
+
+/* Remembers r's use for the report before it ends or is reused. */
+void cdm_region_note(const struct cdm_region *r);
+/* Ended regions that the device used, for the report: the largest movers. Returns how many were written. */
+struct cdm_region_past {
+	size_t bytes;
+	uint64_t uses, moved;
+	const void *site;
+	uint8_t origin;
+};
+int cdm_region_past(struct cdm_region_past *out, int max);
+
+void cdm_region_fork_prepare(uint64_t *mask); /* takes the map lock for good */
+void cdm_region_fork_parent(const uint64_t *mask);
+void cdm_region_fork_child(const uint64_t *mask);
+
+#endif

@@ -1,0 +1,112 @@
+#include "offload/mem/uffd.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
+#include "offload/base/sys.h"
+
+/* Newer than the headers of the oldest distribution supported (Linux 5.11 and 6.8 uapi). */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+struct cdm_uffdio_move {
+	uint64_t dst, src, len, mode;
+	int64_t move;
+};
+#define CDM_UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct cdm_uffdio_move)
+#define CDM_UFFD_FEATURE_MOVE (1 << 16)
+
+static int fd = -1;
+static bool full;
+
+bool cdm_uffd_full(void) { return full; }
+
+static int api(int to)
+{
+	struct uffdio_api a = { .api = UFFD_API, .features = CDM_UFFD_FEATURE_MOVE };
+	int r = cdm_sys_ioctl(to, UFFDIO_API, &a);
+	return r ? r : a.features & CDM_UFFD_FEATURE_MOVE ? 0 : -ENOSYS;
+}
+
+static int descriptor_open(bool *kernel_faults)
+{
+	int to = (int)cdm_sys3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0);
+
+	*kernel_faults = to >= 0;
+	if (to < 0)
+		to = (int)cdm_sys3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, 0, 0);
+	return to;
+}
+
+/* Moves a page there and looks at what arrived. */
+static int prove(void)
+{
+	size_t moved, len = 2 * CDM_PAGE;
+	char *p = cdm_sys_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (cdm_sys_failed(p))
+		return -ENOMEM;
+	p[0] = 42;
+	int r = cdm_uffd_register((uintptr_t)p + CDM_PAGE, CDM_PAGE);
+	if (!r)
+		r = cdm_uffd_move((uintptr_t)p + CDM_PAGE, (uintptr_t)p, CDM_PAGE, &moved);
+	if (!r && p[CDM_PAGE] != 42)
+		r = -EIO;
+	cdm_sys_munmap(p, len);
+	return r;
+}
+
+int cdm_uffd_open(void)
+{
+	if (fd >= 0)
+		return 0;
+	fd = descriptor_open(&full);
+	if (fd < 0)
+		return fd;
+	int r = api(fd);
+	if (!r)
+		r = prove();
+	if (r)
+		cdm_uffd_forget();
+	return r;
+}
+
+void cdm_uffd_forget(void)
+{
+	if (fd >= 0)
+		cdm_sys_close(fd);
+	fd = -1;
+}
+
+int cdm_uffd_register(uintptr_t addr, size_t len)
+{
+	struct uffdio_register r = { .range = { addr, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	return cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
+}
+
+void cdm_uffd_unregister(uintptr_t addr, size_t len)
+{
+	struct uffdio_range r = { addr, len };
+	cdm_sys_ioctl(fd, UFFDIO_UNREGISTER, &r);
+}
+
+int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
+{
+	*moved = 0;
+	while (*moved < len) {
+		struct cdm_uffdio_move m = { .dst = dst + *moved, .src = src + *moved, .len = len - *moved };
+		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
+		if (m.move > 0)
+			*moved += (size_t)m.move;
+		else if (r)
+			return r;
+	}
+	return 0;
+}
+
+int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)
+{
+	struct uffdio_copy c = { .dst = dst, .src = src, .len = len };
+	return cdm_sys_ioctl(fd, UFFDIO_COPY, &c);
+}

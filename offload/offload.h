@@ -1,0 +1,133 @@
+/* The engine as the shim sees it: the only header of offload/ that shim/ and examples/ include.
+ *
+ * shim -> offload.h -> op -> mem -> dev -> base. Everything here is thread-safe. Nothing here is
+ * async-signal-safe unless it says so. Nothing here sets errno.
+ */
+#ifndef CDM_OFFLOAD_H
+#define CDM_OFFLOAD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- life ------------------------------------------------------------------------------------------- */
+
+/* Reads the configuration and readies the engine; called once, from the constructor, on the first thread.
+ * Opens no library and no file. envp as in main(). */
+void cdm_engine_init(char *const *envp);
+/* Writes the report and the like. Called once, at exit; other threads may still be running. */
+void cdm_engine_fini(void);
+/* fork(2), around it, in this order, on the forking thread. prepare waits for operations in flight (other
+ * than the caller's own) and for moves, and keeps new ones out until parent or child is called. */
+void cdm_engine_fork_prepare(void);
+void cdm_engine_fork_parent(void);
+void cdm_engine_fork_child(void);
+
+/* Registers what to call when the mechanism in force needs the program's SIGSEGV: the shim's handler. */
+void cdm_engine_on_faults(void (*install)(void));
+/* A write to addr faulted: true when a mover had protected the page, and the writer, having waited, may try again.
+ * Async-signal-safe. */
+bool cdm_fault(uintptr_t addr);
+
+/* ---- memory: blocks (malloc and friends) ------------------------------------------------------------ */
+
+/* Allocations of at least this many bytes become regions. SIZE_MAX until the engine is ready. */
+extern size_t cdm_min_alloc;
+
+/* A block of at least size bytes, aligned to align (a power of two) and to a page; 2 MiB-aligned from 2 MiB
+ * on. zero: the bytes read as 0. NULL when there is no memory. site: the caller, for the report. */
+void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site);
+/* The usable bytes of the block that starts at p, or 0 when p is not the start of a live block. */
+size_t cdm_block_size(const void *p);
+/* Frees the block that starts at p. False, and nothing done, when p is not one. */
+bool cdm_block_free(void *p);
+/* realloc of a live block to a size >= cdm_min_alloc. NULL, and the block untouched, when it cannot. */
+void *cdm_block_realloc(void *p, size_t size, const void *site);
+
+/* ---- memory: mappings (mmap and friends) ------------------------------------------------------------ */
+
+/* The program's own calls, with the kernel's semantics and return values (negative errno on failure). They do
+ * the system call and keep the shadow page map and residency in step. */
+void *cdm_map_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off, const void *site);
+int cdm_map_munmap(void *addr, size_t len);
+void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to);
+int cdm_map_madvise(void *addr, size_t len, int advice);
+int cdm_map_mprotect(void *addr, size_t len, int prot);
+/* A library was unloaded: adopted static memory that is no longer mapped ends. */
+void cdm_map_dlclosed(void);
+
+/* ---- calls ------------------------------------------------------------------------------------------ */
+
+/* Routine identifiers: one per row of shim/blas.def and type, in that order. */
+enum cdm_scalar { CDM_S, CDM_D, CDM_C, CDM_Z }; /* float, double, complex float, complex double */
+static inline size_t cdm_scalar_size(enum cdm_scalar t)
+{
+	return (size_t[]){ 4, 8, 8, 16 }[t];
+}
+
+enum cdm_family {
+	CDM_GEMM, CDM_GEMMT, CDM_SYMM, CDM_HEMM, CDM_SYRK, CDM_HERK, CDM_SYR2K, CDM_HER2K, CDM_TRMM, CDM_TRSM,
+	CDM_FAMILY_COUNT
+};
+
+struct cdm_routine {
+	const char *name;	/* "dgemm": as in the report; the Fortran symbol is name + "_" */
+	enum cdm_family family;
+	enum cdm_scalar type;
+};
+/* Terminated by a NULL name; index = routine identifier. Generated from shim/blas.def, registered at start. */
+void cdm_engine_routines(const struct cdm_routine *table, int count);
+
+enum cdm_access { CDM_R = 1, CDM_W = 2, CDM_RW = 3 };
+
+/* A column-major matrix: element (i, j) at base + (i + j * ld) * elem, 0 <= i < rows, 0 <= j < cols.
+ * It owns rows of each ld elements: the rest is somebody else's memory (design invariant 5). */
+struct cdm_operand {
+	void *base;
+	int64_t rows, cols, ld; /* elements */
+	uint8_t elem;		/* bytes per element */
+	uint8_t access;		/* enum cdm_access */
+	char tri;		/* 'U' or 'L': only that triangle is referenced; 0: all of it */
+};
+
+/* One level-3 call, normalised: column-major, Fortran meaning, upper-case letters, arguments already
+ * validated. Letters that the family lacks are 0, sizes that it lacks are 0.
+ *   GEMM        transa transb m n k     op: A B C
+ *   GEMMT       uplo transa transb n k  op: A B C
+ *   SYMM HEMM   side uplo m n           op: A B C
+ *   SYRK HERK   uplo transa n k         op: A C      (op[1] is C; HERK: alpha, beta real)
+ *   SYR2K HER2K uplo transa n k         op: A B C    (HER2K: beta real)
+ *   TRMM TRSM   side uplo transa diag m n  op: A B   (no beta)
+ */
+struct cdm_call {
+	int routine;
+	char side, uplo, transa, transb, diag;
+	int64_t m, n, k;
+	const void *alpha, *beta; /* scalars in the call's own type, read only during the call */
+	struct cdm_operand op[3];
+	int operands;
+	double flops;
+	const void *site;	/* return address in the program */
+};
+
+/* > 0 while this thread is inside a wrapper: nested calls go straight through and are not counted. */
+extern __thread int cdm_inside __attribute__((tls_model("initial-exec")));
+/* Calls with fewer flops than this stay on the host without a look at anything else: CDM_MIN_WORK, +infinity
+ * while nothing can be offloaded. Changes when the calibration is read. */
+extern _Atomic double cdm_min_work;
+
+/* Counts a call of routine, and why it stays on the host. A few nanoseconds: no lock, no clock. */
+enum cdm_stay { CDM_STAY_SMALL, CDM_STAY_INVALID, CDM_STAY_QUICK };
+void cdm_call_stays(int routine, enum cdm_stay why);
+/* Counts the call and runs it on the device. False: the caller runs the original, between host_begin and
+ * host_end, which time it. The data is whole in either case. Caller holds cdm_inside > 0. */
+bool cdm_call_offload(const struct cdm_call *call);
+uint64_t cdm_call_host_begin(void);
+void cdm_call_host_end(const struct cdm_call *call, uint64_t begun);
+/* The device library's own Fortran entry of a routine, or NULL: the last resort when the program's own
+ * library cannot be found. It computes on the host's memory. */
+void *cdm_call_fallback(int routine);
+
+#endif

@@ -1,0 +1,292 @@
+/* The path of one call: gate, policy, operands, device, release. See design section 5.
+ *
+ * The gate keeps fork and operations apart: an operation in flight is counted, and fork closes the gate and waits
+ * until no other thread's operation is left. A compute library forked in the middle of a call would leave the
+ * child with locks that nobody holds and threads that are not there.
+ */
+#include "offload/op/dispatch.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "offload/base/config.h"
+#include "offload/base/lock.h"
+#include "offload/base/log.h"
+#include "offload/base/stats.h"
+#include "offload/mem/device.h"
+#include "offload/mem/residency.h"
+#include "offload/op/operand.h"
+#include "offload/op/stage.h"
+
+/* Before the calibration is known: 2 x 170^3, about where a threaded call takes longer than waking the threads. */
+#define MIN_WORK_GUESS 1e7
+
+__thread int cdm_inside;
+_Atomic double cdm_min_work = INFINITY;
+const struct cdm_routine *cdm_routines;
+int cdm_routine_count;
+
+static const struct cdm_policy *policy;
+static enum cdm_decline small_reason = CDM_DECLINE_SMALL;
+
+void cdm_engine_routines(const struct cdm_routine *table, int count)
+{
+	cdm_routines = table;
+	cdm_routine_count = count < CDM_MAX_ROUTINES ? count : CDM_MAX_ROUTINES;
+}
+
+/* ---- the gate ---- */
+
+static _Atomic int in_flight, gate_closed;
+static __thread int in_flight_here;
+
+static void op_leave(void)
+{
+	in_flight_here--;
+	atomic_fetch_sub(&in_flight, 1);
+	if (atomic_load(&gate_closed))
+		cdm_futex_wake(&in_flight, INT_MAX);
+}
+
+static void op_enter(void)
+{
+	for (;;) {
+		in_flight_here++;
+		atomic_fetch_add(&in_flight, 1);
+		if (!atomic_load(&gate_closed))
+			return;
+		op_leave();
+		cdm_futex_wait(&gate_closed, 1);
+	}
+}
+
+void cdm_dispatch_fork_prepare(void)
+{
+	int seen, closed = 0;
+
+	while (!atomic_compare_exchange_strong(&gate_closed, &closed, 1)) { /* another thread forks */
+		cdm_futex_wait(&gate_closed, 1);
+		closed = 0;
+	}
+	while ((seen = atomic_load(&in_flight)) > in_flight_here)
+		cdm_futex_wait(&in_flight, seen);
+}
+
+void cdm_dispatch_fork_parent(void)
+{
+	atomic_store(&gate_closed, 0);
+	cdm_futex_wake(&gate_closed, INT_MAX);
+}
+
+void cdm_dispatch_fork_child(void)
+{
+	atomic_store(&in_flight, in_flight_here);
+	atomic_store(&gate_closed, 0);
+	cdm_stage_after_fork();
+}
+
+bool cdm_dispatch_idle_here(void) { return in_flight_here == 0; }
+
+/* ---- the compute library ---- */
+
+enum { COMPUTE_UNKNOWN, COMPUTE_READY, COMPUTE_NONE, COMPUTE_BROKEN };
+static _Atomic int compute_state;
+static cdm_lock compute_lock;
+
+void cdm_dispatch_break_compute(void) { atomic_store(&compute_state, COMPUTE_BROKEN); }
+bool cdm_dispatch_compute_open(void) { return atomic_load(&compute_state) == COMPUTE_READY; }
+void cdm_dispatch_reset_locks(void) { cdm_lock_reset(&compute_lock); }
+
+static void compute_open(void)
+{
+	int r = cdm_device.compute->open();
+
+	if (r) {
+		cdm_log_once(CDM_LOG_INFO, "no compute library can be opened (error %d): calls run on the program's own", -r);
+		atomic_store(&cdm_min_work, INFINITY);
+		small_reason = CDM_DECLINE_NO_LIBRARY;
+	} else if (cdm_config.min_work < 0) {
+		atomic_store(&cdm_min_work, cdm_device.compute->crossover());
+	}
+	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
+}
+
+/* Opens the library on first need. A second thread does not wait for the first: it may hold the loader's lock,
+ * inside a constructor, and the first may need it. CDM_DECLINE_COUNT: ready. */
+static enum cdm_decline compute_get(void)
+{
+	if (atomic_load(&compute_state) == COMPUTE_UNKNOWN) {
+		if (!cdm_lock_try(&compute_lock))
+			return CDM_DECLINE_STARTING;
+		if (atomic_load(&compute_state) == COMPUTE_UNKNOWN)
+			compute_open();
+		cdm_lock_drop(&compute_lock);
+	}
+	switch (atomic_load(&compute_state)) {
+	case COMPUTE_READY:
+		return CDM_DECLINE_COUNT;
+	case COMPUTE_BROKEN:
+		return CDM_DECLINE_FORK;
+	default:
+		return CDM_DECLINE_NO_LIBRARY;
+	}
+}
+
+void *cdm_call_fallback(int routine)
+{
+	return compute_get() == CDM_DECLINE_COUNT ? cdm_device.compute->entry(routine) : NULL;
+}
+
+/* ---- one call ---- */
+
+struct op {
+	const struct cdm_call *call;
+	struct cdm_call device; /* the call as the device sees it */
+	struct cdm_hold hold[3];
+	struct cdm_stage stage[3];
+	struct cdm_call_facts facts;
+	struct cdm_decision decision;
+};
+
+/* False: an operand must not be touched as the call would. */
+static bool facts_gather(struct op *op)
+{
+	const struct cdm_call *c = op->call;
+	struct cdm_call_facts *f = &op->facts;
+
+	f->flops = c->flops;
+	f->min_work = atomic_load_explicit(&cdm_min_work, memory_order_relaxed);
+	f->capacity = cdm_device.mem->capacity();
+	f->in_use = cdm_device.mem->in_use();
+	f->coherent = cdm_device.mem->coherent;
+	f->operands = c->operands;
+	for (int i = 0; i < c->operands; i++) {
+		const struct cdm_operand *o = &c->op[i];
+		f->op[i].bytes = cdm_operand_bytes(o);
+		f->op[i].reads = (o->access & CDM_R) != 0;
+		f->op[i].writes = (o->access & CDM_W) != 0;
+		if (!cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->op[i].writes, &op->hold[i], &f->op[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Brings operand i to where the decision says; on a coherent device what cannot move is used in place. */
+static int operand_place(struct op *op, int i)
+{
+	const struct cdm_operand *o = &op->call->op[i];
+	enum cdm_place place = op->decision.op[i];
+
+	if (place == CDM_PLACE_COPY) {
+		int r = cdm_stage_in(&op->stage[i], o, policy);
+		if (!r)
+			op->device.op[i] = op->stage[i].device;
+		return r;
+	}
+	if (place == CDM_PLACE_MOVE && op->hold[i].region && !cdm_residency_acquire(&op->hold[i], policy))
+		return 0;
+	cdm_residency_hold(&op->hold[i]);
+	cdm_count(&cdm_stats.in_place, cdm_operand_bytes(o));
+	return op->facts.coherent ? 0 : -ENOSPC;
+}
+
+static void operands_drop(struct op *op, bool used)
+{
+	for (int i = 0; i < op->call->operands; i++) {
+		if (op->stage[i].buffer && used)
+			cdm_stage_out(&op->stage[i], &op->call->op[i]);
+		cdm_stage_drop(&op->stage[i]);
+		cdm_residency_release(&op->hold[i], used);
+	}
+}
+
+static enum cdm_decline operands_place(struct op *op)
+{
+	for (int i = 0; i < op->call->operands; i++)
+		if (operand_place(op, i)) {
+			operands_drop(op, false);
+			return CDM_DECLINE_NO_MEMORY;
+		}
+	return CDM_DECLINE_COUNT;
+}
+
+static enum cdm_decline op_execute(struct op *op, struct cdm_routine_stats *stats)
+{
+	uint64_t t0 = cdm_now_ns();
+	enum cdm_decline no = operands_place(op);
+
+	if (no != CDM_DECLINE_COUNT)
+		return no;
+	uint64_t t1 = cdm_now_ns();
+	int r = cdm_device.compute->run(&op->device);
+	uint64_t t2 = cdm_now_ns();
+	operands_drop(op, r == 0);
+	if (r)
+		return CDM_DECLINE_FAILED;
+	bool staged = op->decision.op[0] == CDM_PLACE_COPY;
+	cdm_count(&stats->offloaded, 1);
+	cdm_count(&stats->device_ns, t2 - t1);
+	cdm_count(&stats->move_ns, t1 - t0 + (staged ? cdm_now_ns() - t2 : 0));
+	cdm_count(&stats->kiloflop, (uint64_t)(op->call->flops * 1e-3));
+	return CDM_DECLINE_COUNT;
+}
+
+static enum cdm_decline op_run(const struct cdm_call *call)
+{
+	enum cdm_decline no = compute_get();
+
+	if (no != CDM_DECLINE_COUNT)
+		return no;
+	if (!cdm_device.compute->supports(call->routine))
+		return CDM_DECLINE_NO_ROUTINE;
+	struct op op = { .call = call };
+	op.device = *call;
+	if (!facts_gather(&op))
+		return CDM_DECLINE_PROTECTED;
+	op.decision = policy->decide(&op.facts);
+	if (op.decision.call == CDM_PLACE_HOST)
+		return call->flops < op.facts.min_work ? CDM_DECLINE_SMALL : CDM_DECLINE_POLICY;
+	return op_execute(&op, &cdm_stats.routine[call->routine]);
+}
+
+bool cdm_call_offload(const struct cdm_call *call)
+{
+	struct cdm_shard *shard = cdm_shard();
+
+	cdm_count(&shard->seen[call->routine], 1);
+	op_enter();
+	enum cdm_decline no = op_run(call);
+	op_leave();
+	if (no != CDM_DECLINE_COUNT)
+		cdm_count(&shard->declined[no], 1);
+	return no == CDM_DECLINE_COUNT;
+}
+
+void cdm_call_stays(int routine, enum cdm_stay why)
+{
+	struct cdm_shard *shard = cdm_shard();
+	enum cdm_decline reason = why == CDM_STAY_SMALL	    ? small_reason
+				  : why == CDM_STAY_INVALID ? CDM_DECLINE_INVALID
+							    : CDM_DECLINE_QUICK;
+
+	cdm_count(&shard->seen[routine], 1);
+	cdm_count(&shard->declined[reason], 1);
+}
+
+uint64_t cdm_call_host_begin(void) { return cdm_now_ns(); }
+
+void cdm_call_host_end(const struct cdm_call *call, uint64_t begun)
+{
+	cdm_count(&cdm_stats.routine[call->routine].host_ns, cdm_now_ns() - begun);
+}
+
+void cdm_dispatch_init(void)
+{
+	policy = cdm_policy_get(cdm_config.policy);
+	if (cdm_config.device == CDM_DEVICE_NONE)
+		small_reason = CDM_DECLINE_NO_DEVICE;
+	else if (cdm_config.policy == CDM_POLICY_NEVER)
+		small_reason = CDM_DECLINE_POLICY;
+	else
+		atomic_store(&cdm_min_work, cdm_config.min_work < 0 ? MIN_WORK_GUESS : cdm_config.min_work);
+}

@@ -1,0 +1,33 @@
+#include "policy/policy.h"
+
+/* Memory is born on the host and moves to the device the first time that a device operation uses it, to stay until
+ * it is evicted or freed. What cannot move is used where it is, or staged when the device cannot reach it. */
+
+static bool place(size_t bytes, size_t capacity, size_t in_use)
+{
+	(void)bytes;
+	(void)capacity;
+	(void)in_use;
+	return false;
+}
+
+static enum cdm_place operand_place(const struct cdm_operand_facts *op, bool coherent)
+{
+	if (op->movable)
+		return CDM_PLACE_MOVE;
+	return coherent ? CDM_PLACE_IN_PLACE : CDM_PLACE_COPY;
+}
+
+static struct cdm_decision decide(const struct cdm_call_facts *facts)
+{
+	struct cdm_decision d = {.call = CDM_PLACE_HOST};
+
+	if (facts->flops < facts->min_work)
+		return d;
+	d.call = CDM_PLACE_MOVE;
+	for (int i = 0; i < facts->operands; i++)
+		d.op[i] = operand_place(&facts->op[i], facts->coherent);
+	return d;
+}
+
+const struct cdm_policy cdm_policy_first_use = {"first-use", place, decide, cdm_policy_coldest};

@@ -1,0 +1,62 @@
+/* Placement policy: facts in, decision out.
+ *
+ * Functions here are pure: no locks, no clocks, no system calls, no state but the facts handed in. They may be
+ * called from any thread. A new policy is one file with one `const struct cdm_policy` and one row in policy.c.
+ */
+#ifndef CDM_POLICY_H
+#define CDM_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cdm_place { CDM_PLACE_HOST, CDM_PLACE_MOVE, CDM_PLACE_COPY, CDM_PLACE_IN_PLACE };
+
+struct cdm_operand_facts {
+	size_t bytes;	     /* owned by the operand */
+	size_t resident;     /* of its pages, bytes that are on the device already */
+	size_t span;	     /* bytes from its first to its last page */
+	bool movable;	     /* its memory can move at all */
+	bool reads, writes;
+	uint64_t uses;	     /* earlier device uses of its region */
+};
+
+struct cdm_call_facts {
+	double flops;
+	double min_work;     /* CDM_MIN_WORK in force */
+	size_t capacity, in_use; /* device bytes */
+	bool coherent;	     /* the device can use host memory in place */
+	int operands;
+	struct cdm_operand_facts op[3];
+};
+
+/* call == CDM_PLACE_HOST: run on the host; otherwise on the device, and op[] says how each operand gets there. */
+struct cdm_decision {
+	enum cdm_place call;
+	enum cdm_place op[3];
+};
+
+/* A candidate for eviction. Smaller value is evicted first. */
+struct cdm_candidate {
+	size_t bytes;	     /* resident on the device */
+	uint64_t uses;	     /* device uses since it came */
+	uint64_t age;	     /* device operations since its last use */
+};
+
+struct cdm_policy {
+	const char *name;
+	/* A fresh allocation of bytes: true places it on the device at birth. */
+	bool (*place)(size_t bytes, size_t capacity, size_t in_use);
+	struct cdm_decision (*decide)(const struct cdm_call_facts *facts);
+	/* Index of the victim among n > 0 candidates. */
+	int (*victim)(const struct cdm_candidate *candidates, int n);
+};
+
+extern const struct cdm_policy cdm_policy_never, cdm_policy_copy, cdm_policy_first_use;
+/* By CDM_POLICY's number (order: never, copy, first-use). */
+const struct cdm_policy *cdm_policy_get(int kind);
+
+/* Shared by the policies: the least uses per byte and age. */
+int cdm_policy_coldest(const struct cdm_candidate *candidates, int n);
+
+#endif

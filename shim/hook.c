@@ -1,0 +1,105 @@
+#include "shim/hook.h"
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "offload/base/log.h"
+
+/* glibc's own entry points: what serves the look-up itself, should it allocate. */
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t each);
+
+#define X(name, type, params, args) static type first_##name params;
+CDM_HOOKS(X)
+#undef X
+
+struct cdm_next cdm_next = {
+#define X(name, type, params, args) .name = first_##name,
+	CDM_HOOKS(X)
+#undef X
+};
+
+static __thread int resolving __attribute__((tls_model("initial-exec")));
+
+void cdm_hook_resolve(void)
+{
+	void *p;
+
+	if (resolving || cdm_next.malloc != first_malloc)
+		return;
+	resolving = 1;
+	/* malloc last: it says that the table is complete. Two threads at once store the same values. */
+#define X(name, type, params, args)                             \
+	if ((void *)cdm_next.name != (void *)cdm_next.malloc) { \
+		p = dlsym(RTLD_NEXT, #name);                    \
+		if (p)                                          \
+			cdm_next.name = (type(*) params)p;      \
+	}
+	CDM_HOOKS(X)
+#undef X
+	p = dlsym(RTLD_NEXT, "malloc");
+	cdm_next.malloc = p ? (void *(*)(size_t))p : __libc_malloc;
+	resolving = 0;
+}
+
+/* The first call of each: look up, then go on. A call from inside the look-up is libc's to answer. */
+#define FORWARD(name, type, params, args)                                                     \
+	static type first_##name params                                                       \
+	{                                                                                     \
+		cdm_hook_resolve();                                                           \
+		if (cdm_next.name == first_##name)                                            \
+			return (type)0;                                                       \
+		return cdm_next.name args;                                                    \
+	}
+
+static void *first_malloc(size_t n)
+{
+	cdm_hook_resolve();
+	return resolving ? __libc_malloc(n) : cdm_next.malloc(n);
+}
+
+static void *first_calloc(size_t n, size_t each)
+{
+	cdm_hook_resolve();
+	return resolving ? __libc_calloc(n, each) : cdm_next.calloc(n, each);
+}
+
+static void first_free(void *p)
+{
+	cdm_hook_resolve();
+	if (cdm_next.free != first_free)
+		cdm_next.free(p);
+}
+
+FORWARD(realloc, void *, (void *p, size_t n), (p, n))
+FORWARD(memalign, void *, (size_t align, size_t n), (align, n))
+FORWARD(posix_memalign, int, (void **out, size_t align, size_t n), (out, align, n))
+FORWARD(aligned_alloc, void *, (size_t align, size_t n), (align, n))
+FORWARD(valloc, void *, (size_t n), (n))
+FORWARD(pvalloc, void *, (size_t n), (n))
+FORWARD(malloc_usable_size, size_t, (void *p), (p))
+FORWARD(dlclose, int, (void *handle), (handle))
+FORWARD(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))
+FORWARD(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))
+FORWARD(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+FORWARD(pthread_sigmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+
+static void check_one(const char *name)
+{
+	Dl_info ours, theirs;
+	void *p = dlsym(RTLD_DEFAULT, name);
+
+	if (!p || !dladdr(p, &theirs) || !dladdr((void *)cdm_hook_check, &ours) || ours.dli_fbase == theirs.dli_fbase)
+		return;
+	cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name, theirs.dli_fname);
+}
+
+void cdm_hook_check(void)
+{
+	if (cdm_log_level < CDM_LOG_INFO)
+		return;
+#define X(name, type, params, args) check_one(#name);
+	CDM_HOOKS(X)
+#undef X
+}

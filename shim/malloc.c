@@ -1,0 +1,165 @@
+/* malloc and friends. Requests below CDM_MIN_ALLOC go to the next allocator untouched: one comparison and a jump.
+ *
+ * A block of libcdm's starts on a page; nearly no pointer of libc's does. So free(), realloc() and
+ * malloc_usable_size() ask the shadow page map about page-aligned pointers only.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "offload/offload.h"
+#include "shim/hook.h"
+
+#define PAGE_MASK ((uintptr_t)4095)
+#define likely(x) __builtin_expect(!!(x), 1)
+#define SITE __builtin_return_address(0)
+
+static inline bool maybe_ours(const void *p) { return !((uintptr_t)p & PAGE_MASK) && p; }
+
+/* A failing block is tried at libc, which may have small pieces left, and which sets errno. */
+static void *block_or(void *block, size_t align, size_t n) { return block ? block : cdm_next.memalign(align, n); }
+
+CDM_EXPORT void *malloc(size_t n)
+{
+	if (likely(n < cdm_min_alloc))
+		return cdm_next.malloc(n);
+	void *p = cdm_block_alloc(n, 1, false, SITE);
+	return p ? p : cdm_next.malloc(n);
+}
+
+CDM_EXPORT void *calloc(size_t n, size_t each)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, each, &bytes) || likely(bytes < cdm_min_alloc))
+		return cdm_next.calloc(n, each);
+	void *p = cdm_block_alloc(bytes, 1, true, SITE);
+	return p ? p : cdm_next.calloc(n, each);
+}
+
+CDM_EXPORT void free(void *p)
+{
+	if (__builtin_expect(maybe_ours(p), 0)) {
+		int saved = errno;
+		bool ours = cdm_block_free(p);
+		errno = saved;
+		if (ours)
+			return;
+	}
+	cdm_next.free(p);
+}
+
+/* One of libcdm's blocks becomes small enough for libc. */
+static void *shrink_to_libc(void *p, size_t n)
+{
+	void *q = cdm_next.malloc(n);
+
+	if (q) {
+		memcpy(q, p, n);
+		cdm_block_free(p);
+	}
+	return q;
+}
+
+/* One of libc's grows into a block. */
+static void *grow_to_block(void *p, size_t n, const void *site)
+{
+	void *q = cdm_block_alloc(n, 1, false, site);
+	size_t had;
+
+	if (!q)
+		return cdm_next.realloc(p, n);
+	had = cdm_next.malloc_usable_size(p);
+	memcpy(q, p, had < n ? had : n);
+	cdm_next.free(p);
+	return q;
+}
+
+static void *realloc_block(void *p, size_t n, const void *site)
+{
+	void *q;
+
+	if (n == 0) { /* as glibc: frees */
+		cdm_block_free(p);
+		return NULL;
+	}
+	q = n < cdm_min_alloc ? shrink_to_libc(p, n) : cdm_block_realloc(p, n, site);
+	if (!q)
+		errno = ENOMEM;
+	return q;
+}
+
+static void *realloc_any(void *p, size_t n, const void *site)
+{
+	if (__builtin_expect(maybe_ours(p), 0) && cdm_block_size(p))
+		return realloc_block(p, n, site);
+	if (likely(n < cdm_min_alloc))
+		return cdm_next.realloc(p, n);
+	return grow_to_block(p, n, site);
+}
+
+CDM_EXPORT void *realloc(void *p, size_t n) { return realloc_any(p, n, SITE); }
+
+CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, each, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realloc_any(p, bytes, SITE);
+}
+
+static bool power_of_two(size_t n) { return n && !(n & (n - 1)); }
+
+CDM_EXPORT void *memalign(size_t align, size_t n)
+{
+	if (likely(n < cdm_min_alloc) || !power_of_two(align))
+		return cdm_next.memalign(align, n);
+	return block_or(cdm_block_alloc(n, align, false, SITE), align, n);
+}
+
+CDM_EXPORT void *aligned_alloc(size_t align, size_t n)
+{
+	if (likely(n < cdm_min_alloc) || !power_of_two(align))
+		return cdm_next.aligned_alloc(align, n);
+	return block_or(cdm_block_alloc(n, align, false, SITE), align, n);
+}
+
+CDM_EXPORT int posix_memalign(void **out, size_t align, size_t n)
+{
+	if (likely(n < cdm_min_alloc) || !power_of_two(align) || align % sizeof(void *))
+		return cdm_next.posix_memalign(out, align, n);
+	void *p = cdm_block_alloc(n, align, false, SITE);
+	if (!p)
+		return cdm_next.posix_memalign(out, align, n);
+	*out = p;
+	return 0;
+}
+
+CDM_EXPORT void *valloc(size_t n)
+{
+	if (likely(n < cdm_min_alloc))
+		return cdm_next.valloc(n);
+	return block_or(cdm_block_alloc(n, PAGE_MASK + 1, false, SITE), PAGE_MASK + 1, n);
+}
+
+CDM_EXPORT void *pvalloc(size_t n)
+{
+	if (likely(n < cdm_min_alloc) || n > PTRDIFF_MAX)
+		return cdm_next.pvalloc(n);
+	return block_or(cdm_block_alloc((n + PAGE_MASK) & ~PAGE_MASK, PAGE_MASK + 1, false, SITE), PAGE_MASK + 1, n);
+}
+
+CDM_EXPORT size_t malloc_usable_size(void *p)
+{
+	if (__builtin_expect(maybe_ours(p), 0)) {
+		size_t n = cdm_block_size(p);
+		if (n)
+			return n;
+	}
+	return cdm_next.malloc_usable_size(p);
+}

@@ -1,0 +1,51 @@
+/* mmap and friends: the system call and its bookkeeping are the engine's; here is the libc ABI. */
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+#include "offload/offload.h"
+#include "shim/hook.h"
+
+static int result(int r)
+{
+	if (r >= 0)
+		return r;
+	errno = -r;
+	return -1;
+}
+
+static void *address(void *p)
+{
+	if ((unsigned long)p < (unsigned long)-4095)
+		return p;
+	errno = (int)-(long)p;
+	return MAP_FAILED;
+}
+
+CDM_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	return address(cdm_map_mmap(addr, len, prot, flags, fd, off, __builtin_return_address(0)));
+}
+
+CDM_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t off)
+{
+	return address(cdm_map_mmap(addr, len, prot, flags, fd, off, __builtin_return_address(0)));
+}
+
+CDM_EXPORT int munmap(void *addr, size_t len) { return result(cdm_map_munmap(addr, len)); }
+
+CDM_EXPORT void *mremap(void *addr, size_t old, size_t len, int flags, ...)
+{
+	void *to = NULL;
+	va_list ap;
+
+	va_start(ap, flags);
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+		to = va_arg(ap, void *);
+	va_end(ap);
+	return address(cdm_map_mremap(addr, old, len, flags, to));
+}
+
+CDM_EXPORT int madvise(void *addr, size_t len, int advice) { return result(cdm_map_madvise(addr, len, advice)); }
+
+CDM_EXPORT int mprotect(void *addr, size_t len, int prot) { return result(cdm_map_mprotect(addr, len, prot)); }

@@ -1,0 +1,373 @@
+/* The measurement.
+ *
+ *	1. every library, OpenBLAS with every core type that the CPU has: one small size (order 256). Whoever is far
+ *	   behind the best is out: a slow library costs a few milliseconds.
+ *	2. the rest in turns, a few calls each per round, also at the largest order whose call takes at most 60 ms: what
+ *	   disturbs the machine for a moment disturbs all of them. The geometric mean over both sizes decides, the
+ *	   large one counting three times.
+ *	3. the winner's threads: all allowed CPUs, half of them, and so on down to 1.
+ *	4. the crossover: the work from which dispatching is a small part of the call.
+ */
+#include "tools/calibrate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "offload/base/stats.h"
+#include "offload/dev/calibrate.h"
+#include "tools/measure.h"
+
+enum {
+	MAX_CONFIGS = 24,
+	MAX_LADDER = 12,
+	FINALISTS = 4,
+	ROUNDS = 5,
+	SMALL = 256,
+	SMALL_US = 12000,
+	LARGE_US = 60000,
+	TURN_US = 4000,
+	LADDER_US = 30000,
+};
+#define FAR_BEHIND 0.25 /* of the best at the small size */
+#define MS 1000000u
+
+struct config {
+	struct measured m;
+	double small, large; /* best seconds; 0: not measured */
+	int error;
+};
+
+struct rung {
+	int threads;
+	double large;
+};
+
+struct calibration {
+	struct cdm_blas_file files[CDM_BLAS_MAX];
+	int nfiles, threads, order, nconfigs, nrungs;
+	struct config configs[MAX_CONFIGS], *best;
+	struct rung ladder[MAX_LADDER];
+	uint64_t begun, soft, hard; /* ns: start no more; wait no longer */
+	struct cdm_choice choice;
+};
+
+static struct calibration cal;
+
+static double flops(int n)
+{
+	return 2.0 * n * n * n;
+}
+
+static bool late(void)
+{
+	return cdm_now_ns() > cal.soft;
+}
+
+/* ---- 1: everybody, at the small size ---------------------------------------------------------------- */
+
+static double best_small(void)
+{
+	double best = INFINITY;
+
+	for (int i = 0; i < cal.nconfigs; i++)
+		if (cal.configs[i].small > 0 && cal.configs[i].small < best)
+			best = cal.configs[i].small;
+	return best;
+}
+
+/* The same library with the same core type in effect was measured before. */
+static bool duplicate(const struct config *c)
+{
+	for (const struct config *d = cal.configs; d < c; d++)
+		if (!d->error && !strcmp(d->m.library, c->m.library) && !strcmp(d->m.core, c->m.core))
+			return true;
+	return false;
+}
+
+static void try_config(const char *library, const char *core)
+{
+	struct config *c = &cal.configs[cal.nconfigs];
+
+	if (cal.nconfigs == MAX_CONFIGS || late())
+		return;
+	memset(c, 0, sizeof(*c));
+	c->error = measure_start(&c->m, library, core, cal.threads, cal.hard);
+	if (!c->error && core[0] && duplicate(c)) {
+		measure_end(&c->m);
+		return;
+	}
+	cal.nconfigs++;
+	if (c->error)
+		return;
+	double t = measure_dgemm(&c->m, SMALL, cal.threads, SMALL_US, cal.hard);
+	if (t < 0)
+		c->error = -EIO;
+	else
+		c->small = t;
+	if (!c->error && c->small * FAR_BEHIND > best_small())
+		measure_end(&c->m);
+}
+
+static void try_library(const char *path)
+{
+	const char *types[8];
+	int n = cdm_blas_is_openblas(path) ? cdm_blas_core_types(types, 8) : 0;
+
+	try_config(path, "");
+	for (int i = 0; i < n; i++)
+		try_config(path, types[i]);
+}
+
+/* ---- 2: the finalists, in turns --------------------------------------------------------------------- */
+
+static double score(const struct config *c)
+{
+	return c->large > 0 ? pow(c->small, 0.25) * pow(c->large * flops(SMALL) / flops(cal.order), 0.75) : INFINITY;
+}
+
+/* Ends all but the FINALISTS fastest of those that still run. */
+static void choose_finalists(void)
+{
+	double best = best_small();
+
+	for (int i = 0; i < cal.nconfigs; i++) {
+		struct config *c = &cal.configs[i];
+		int faster = 0;
+		for (int j = 0; j < cal.nconfigs; j++)
+			faster += cal.configs[j].m.pid && cal.configs[j].small < c->small;
+		if (faster >= FINALISTS || c->small * FAR_BEHIND > best)
+			measure_end(&c->m);
+	}
+}
+
+static void choose_order(void)
+{
+	static const int orders[] = { 2048, 1536, 1024, 768, 512 };
+	double rate = flops(SMALL) / best_small();
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		cal.order = orders[i];
+		if (flops(cal.order) / rate * 1e6 <= LARGE_US)
+			return;
+	}
+}
+
+static void keep_best(double *best, double t)
+{
+	if (t > 0 && (!*best || t < *best))
+		*best = t;
+}
+
+static void measure_in_turns(void)
+{
+	for (int round = 0; round < ROUNDS && !(late() && round > 0); round++)
+		for (int i = 0; i < cal.nconfigs; i++) {
+			struct config *c = &cal.configs[i];
+			keep_best(&c->large, measure_dgemm(&c->m, cal.order, cal.threads, 0, cal.hard));
+			keep_best(&c->small, measure_dgemm(&c->m, SMALL, cal.threads, TURN_US, cal.hard));
+		}
+}
+
+static void choose_best(void)
+{
+	for (int i = 0; i < cal.nconfigs; i++) {
+		struct config *c = &cal.configs[i];
+		if (c->m.pid && c->large > 0 && (!cal.best || score(c) < score(cal.best)))
+			cal.best = c;
+	}
+	for (int i = 0; i < cal.nconfigs; i++)
+		if (&cal.configs[i] != cal.best)
+			measure_end(&cal.configs[i].m);
+}
+
+/* ---- 3: the winner's threads ------------------------------------------------------------------------ */
+
+static void climb_down(int threads, bool forced)
+{
+	struct rung *best = cal.ladder;
+
+	for (int t = threads; t >= 1 && cal.nrungs < MAX_LADDER; t /= 2) {
+		struct rung *r = &cal.ladder[cal.nrungs];
+		r->threads = t;
+		r->large = t == threads ? cal.best->large : -1;
+		if (t != threads && !late())
+			r->large = measure_dgemm(&cal.best->m, cal.order, t, LADDER_US, cal.hard);
+		if (r->large < 0)
+			break;
+		cal.nrungs++;
+		if (r->large < best->large)
+			best = r;
+		if (forced)
+			break;
+	}
+	cal.choice.threads = best->threads;
+	cal.choice.mflops = (uint64_t)(flops(cal.order) / best->large / 1e6);
+}
+
+/* ---- 4: the crossover ------------------------------------------------------------------------------- */
+
+/* Flops of the smallest call that takes CDM_DISPATCH_SHARE dispatch overheads, and that the chosen number of threads
+ * does not make more than a quarter slower than one thread. Between two orders: by the rate of the smaller. */
+static double crossover(void)
+{
+	static const int orders[] = { 32, 48, 64, 96, 128, 192, 256 };
+	const double enough = CDM_DISPATCH_SHARE * CDM_DISPATCH_S;
+	int threads = cal.choice.threads;
+	double before = 0, guess = enough * 1e6 * (double)cal.choice.mflops;
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		double t = measure_dgemm(&cal.best->m, orders[i], threads, 1000, cal.hard);
+		if (t < 0)
+			return guess;
+		double one = threads == 1 || t < enough ? t : measure_dgemm(&cal.best->m, orders[i], 1, 1000, cal.hard);
+		if (t >= enough && t <= 1.25 * one) {
+			double at = enough / t * flops(orders[i]);
+			return at > before ? at : before;
+		}
+		before = flops(orders[i]);
+	}
+	return before;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------- */
+
+static void fill_choice(int threads)
+{
+	strcpy(cal.choice.library, cal.best->m.library);
+	strcpy(cal.choice.core, cal.best->m.asked);
+	climb_down(cal.threads, threads != 0);
+	cal.choice.crossover = (uint64_t)crossover();
+}
+
+/* 0, or -ENOENT: no library could be measured. */
+static int calibrate(int threads)
+{
+	cal.begun = cdm_now_ns();
+	cal.soft = cal.begun + (uint64_t)CDM_CALIBRATE_MS * MS;
+	cal.hard = cal.begun + (uint64_t)CDM_CALIBRATE_LIMIT_MS * MS * 4 / 5;
+	cal.threads = threads ? threads : cdm_allowed_cpus();
+	signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < cal.nfiles; i++)
+		try_library(cal.files[i].path);
+	if (isinf(best_small()))
+		return -ENOENT;
+	choose_finalists();
+	choose_order();
+	measure_in_turns();
+	choose_best();
+	if (!cal.best)
+		return -ENOENT;
+	fill_choice(threads);
+	measure_end(&cal.best->m);
+	return 0;
+}
+
+/* One calibration at a time for each user: two would measure each other. -1: no cache directory, or no turn in time. */
+static int take_turn(void)
+{
+	char path[CDM_BLAS_PATH];
+	struct timespec nap = { .tv_nsec = 20 * MS };
+
+	cdm_choice_make_directory();
+	if (cdm_choice_path(path, sizeof(path), "lock"))
+		return -1;
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	for (int waited = 0; fd >= 0 && waited < CDM_CALIBRATE_LIMIT_MS / 2; waited += 20) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return fd;
+		nanosleep(&nap, NULL);
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void print_choice(FILE *f, uint64_t key)
+{
+	char text[CDM_CHOICE_MAX];
+	struct cdm_text t;
+
+	cdm_text_init(&t, text, sizeof(text));
+	cdm_choice_print(&t, &cal.choice, key);
+	fputs(text, f);
+}
+
+int calibrate_child(const char *want, int threads)
+{
+	alarm(CDM_CALIBRATE_LIMIT_MS / 1000 + 1);
+	cal.nfiles = cdm_blas_find(want, cal.files, CDM_BLAS_MAX);
+	uint64_t key = cdm_choice_key(cal.files, cal.nfiles, want, threads);
+	take_turn();
+	if (cdm_choice_load(key, &cal.choice)) {
+		if (calibrate(threads))
+			return 1;
+		cdm_choice_save(key, &cal.choice);
+	}
+	print_choice(stdout, key);
+	return fflush(stdout) ? 1 : 0;
+}
+
+static void print_rate(int order, double seconds)
+{
+	if (seconds > 0)
+		printf(" %10.1f", flops(order) / seconds / 1e9);
+	else
+		printf(" %10s", "-");
+}
+
+static void print_table(void)
+{
+	printf("%-44s %10d %10d\n", "GFLOP/s of dgemm, by order", SMALL, cal.order);
+	for (int i = 0; i < cal.nconfigs; i++) {
+		const struct config *c = &cal.configs[i];
+		if (c->error) {
+			printf("  %-42s %s: %s\n", c->m.library, c->m.asked, strerror(-c->error));
+			continue;
+		}
+		printf("%s %-42s", c == cal.best ? "*" : " ", c->m.name);
+		print_rate(SMALL, c->small);
+		print_rate(cal.order, c->large);
+		printf("  %s\n", c->m.library);
+	}
+	for (int i = 0; i < cal.nrungs; i++) {
+		printf("%s %-42d", cal.ladder[i].threads == cal.choice.threads ? "*" : " ", cal.ladder[i].threads);
+		printf(" %10s", "");
+		print_rate(cal.order, cal.ladder[i].large);
+		printf("  threads\n");
+	}
+}
+
+int calibrate_show(const char *want, int threads)
+{
+	char path[CDM_BLAS_PATH];
+
+	cal.nfiles = cdm_blas_find(want, cal.files, CDM_BLAS_MAX);
+	if (!cal.nfiles) {
+		fprintf(stderr, "cdm: no BLAS library found%s%s\n", want ? " for CDM_BLAS=" : "", want ? want : "");
+		return 1;
+	}
+	uint64_t key = cdm_choice_key(cal.files, cal.nfiles, want, threads);
+	take_turn();
+	int ret = calibrate(threads);
+	print_table();
+	if (ret) {
+		fprintf(stderr, "cdm: none of the libraries can be used\n");
+		return 1;
+	}
+	printf("choice: %s%s%s, %d threads; calls from %.2g flops on are offloaded; %.2f s\n", cal.choice.library,
+	       cal.choice.core[0] ? ", core " : "", cal.choice.core, cal.choice.threads, (double)cal.choice.crossover,
+	       (double)(cdm_now_ns() - cal.begun) * 1e-9);
+	if (cdm_choice_save(key, &cal.choice))
+		printf("not cached: neither XDG_CACHE_HOME nor HOME gives a directory that can be written\n");
+	else if (!cdm_choice_path(path, sizeof(path), ""))
+		printf("cached in %s\n", path);
+	return 0;
+}

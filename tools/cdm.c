@@ -1,0 +1,91 @@
+/* The cdm command. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "offload/base/config.h"
+#include "offload/base/fmt.h"
+#include "offload/base/version.h"
+#include "tools/calibrate.h"
+#include "tools/run.h"
+
+static const char usage[] = "usage: cdm run [-o VAR=VALUE]... [--] program [argument]...\n"
+			    "                         run a program with libcdm.so preloaded and CDM_VAR set\n"
+			    "       cdm env [--markdown]\n"
+			    "                         the CDM_* variables: value in force, default, meaning\n"
+			    "       cdm calibrate     measure the BLAS libraries again; print and keep the choice\n"
+			    "       cdm --help | --version\n";
+
+static int misused(const char *verb, const char *argument)
+{
+	fprintf(stderr, "cdm: %s: unexpected argument '%s' (see cdm --help)\n", verb, argument);
+	return 2;
+}
+
+static int show_environment(int argc, char **argv)
+{
+	static char text[64 << 10];
+	struct cdm_text t;
+	int markdown = argc > 1 && !strcmp(argv[1], "--markdown");
+
+	if (argc > 1 + markdown)
+		return misused("env", argv[1 + markdown]);
+	cdm_config_read(environ);
+	cdm_text_init(&t, text, sizeof(text));
+	cdm_config_print(&t, markdown);
+	fputs(text, stdout);
+	return fflush(stdout) ? 1 : 0;
+}
+
+static int calibrate_for_parent(int argc, char **argv)
+{
+	const char *want = NULL;
+	int threads = 0;
+
+	for (int i = 2; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--threads"))
+			threads = atoi(argv[i + 1]);
+		else if (!strcmp(argv[i], "--blas"))
+			want = argv[i + 1];
+		else
+			return misused("calibrate", argv[i]);
+	}
+	return calibrate_child(want, threads);
+}
+
+static int calibrate_verb(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "--child"))
+		return calibrate_for_parent(argc, argv);
+	if (argc > 1)
+		return misused("calibrate", argv[1]);
+	cdm_config_read(environ);
+	return calibrate_show(cdm_config.blas, cdm_config.threads);
+}
+
+static int print(const char *text)
+{
+	return fputs(text, stdout) < 0 || fflush(stdout) ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(verb, "run"))
+		return run_program(argc - 1, argv + 1);
+	if (!strcmp(verb, "env"))
+		return show_environment(argc - 1, argv + 1);
+	if (!strcmp(verb, "calibrate"))
+		return calibrate_verb(argc - 1, argv + 1);
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help"))
+		return print(usage);
+	if (!strcmp(verb, "--version"))
+		return print("cdm " CDM_VERSION "\n");
+	if (*verb)
+		fprintf(stderr, "cdm: unknown command '%s' (see cdm --help)\n", verb);
+	else
+		fputs(usage, stderr);
+	return 2;
+}
