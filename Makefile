@@ -25,7 +25,7 @@ WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wpointer
 CFLAGS ?= -O2 -g
 CDM_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
 	-fno-strict-aliasing -fno-math-errno -pthread $(WARN) -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
-LDFLAGS_SO := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,--as-needed -Wl,--version-script=shim/libcdm.map -pthread
+LDFLAGS_SO := -shared -Wl,-z,defs -Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,--as-needed -Wl,--version-script=shim/libcdm.map -pthread
 TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -pthread -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
 
 BASE_SRC := $(sort $(wildcard policy/*.c offload/*/*.c))
@@ -141,11 +141,11 @@ check:
 	@scripts/check.sh
 demo:
 	@scripts/setup.sh build demo
-	@$(MAKE) --no-print-directory all $B/examples/gemm_c
+	@$(MAKE) -s --no-print-directory all $B/examples/gemm_c
 	@scripts/demo.sh
 bench:
 	@scripts/setup.sh build demo
-	@$(MAKE) --no-print-directory all progs $B/examples/gemm_c
+	@$(MAKE) -s --no-print-directory all progs $B/examples/gemm_c
 	@scripts/bench.sh
 
 .PHONY: install uninstall

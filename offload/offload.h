@@ -19,8 +19,10 @@
 void cdm_engine_init(char *const *envp);
 /* Writes the report and the like. Called once, at exit; other threads may still be running. */
 void cdm_engine_fini(void);
-/* fork(2), around it, in this order, on the forking thread. prepare waits for operations in flight (other
- * than the caller's own) and for moves, and keeps new ones out until parent or child is called. */
+/* fork(2), around it, in this order, on the forking thread. begin, before any fork handler of another library,
+ * waits for operations in flight (other than the caller's own) and keeps new ones out until parent or child is
+ * called; prepare waits for moves and takes the locks, and does what begin does if that was not called. */
+void cdm_engine_fork_begin(void);
 void cdm_engine_fork_prepare(void);
 void cdm_engine_fork_parent(void);
 void cdm_engine_fork_child(void);

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define CDM_EXPORT __attribute__((visibility("default")))
 
@@ -25,6 +26,7 @@
 	X(valloc, void *, (size_t n), (n))                                                    \
 	X(pvalloc, void *, (size_t n), (n))                                                   \
 	X(malloc_usable_size, size_t, (void *p), (p))                                         \
+	X(fork, pid_t, (void), ())                                                            \
 	X(dlclose, int, (void *handle), (handle))                                             \
 	X(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old)) \
 	X(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))          \

@@ -117,6 +117,15 @@ static void *lookup(void *handle, const char *symbol)
 	return fn && !is_own(fn) ? fn : NULL;
 }
 
+/* libc's own: libcdm's would forget what was kept. */
+static void close_handle(void *handle)
+{
+	int (*next)(void *) = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
+
+	if (next)
+		(void)next(handle);
+}
+
 /* In the module at code address caller, and in the libraries it depends on. */
 static void *lookup_from(const char *symbol, const void *caller)
 {
@@ -130,7 +139,7 @@ static void *lookup_from(const char *symbol, const void *caller)
 		return NULL;
 	}
 	void *fn = lookup(handle, symbol);
-	(void)dlclose(handle);
+	close_handle(handle);
 	return fn;
 }
 

@@ -1,5 +1,12 @@
-/* Start, exit and fork of a preloaded process. Linked into libcdm.so only: the base library starts nothing. */
+/* Start, exit and fork of a preloaded process. Linked into libcdm.so only: the base library starts nothing.
+ *
+ * The object is linked with -z initfirst: its constructor runs before all others. Other libraries' constructors find
+ * the engine ready, and its fork handlers are the first registered, so that its prepare handler, which takes the
+ * map lock, is the last to run. Were another library's to run after it (OpenBLAS joins its threads there), a
+ * thread that waits for the map lock could keep that handler waiting for ever.
+ */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "offload/offload.h"
 #include "shim/blas.h"
@@ -11,6 +18,14 @@ static void fork_child(void)
 {
 	cdm_host_after_fork();
 	cdm_engine_fork_child();
+}
+
+/* Other libraries' prepare handlers run before libcdm's. OpenBLAS joins its threads there, which must not be in the
+ * middle of a call: so operations end before any handler runs. */
+CDM_EXPORT pid_t fork(void)
+{
+	cdm_engine_fork_begin();
+	return cdm_next.fork();
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)

@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +38,9 @@ enum {
 	TURN_US = 4000,
 	LADDER_US = 30000,
 };
+#define DISTURBED 0.10
+#define GAIN 1.03 /* by which fewer threads must be faster; a busy machine needs threads the more */
+#define GAIN_BUSY 1.15
 #define FAR_BEHIND 0.25 /* of the best at the small size */
 #define MS 1000000u
 
@@ -150,7 +155,7 @@ static void choose_finalists(void)
 
 static void choose_order(void)
 {
-	static const int orders[] = { 2048, 1536, 1024, 768, 512 };
+	static const int orders[] = {2048, 1536, 1024, 768, 512};
 	double rate = flops(SMALL) / best_small();
 
 	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
@@ -188,26 +193,76 @@ static void choose_best(void)
 			measure_end(&cal.configs[i].m);
 }
 
+/* ---- was the machine ours? ---------------------------------------------------------------------------- */
+
+/* Seconds that the allowed CPUs have worked, for anybody. */
+static double busy_seconds(void)
+{
+	char line[512];
+	unsigned long user, nice, system, idle, wait, irq, soft;
+	double ticks = 0;
+	cpu_set_t allowed;
+	int cpu;
+	FILE *f = fopen("/proc/stat", "re");
+
+	CPU_ZERO(&allowed);
+	sched_getaffinity(0, sizeof(allowed), &allowed);
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "cpu%d %lu %lu %lu %lu %lu %lu %lu", &cpu, &user, &nice, &system, &idle, &wait, &irq,
+			   &soft) == 8 &&
+		    cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed))
+			ticks += (double)(user + nice + system + irq + soft);
+	if (f)
+		fclose(f);
+	return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double own_seconds(void)
+{
+	double sum = 0;
+	struct rusage u;
+
+	for (int who = RUSAGE_CHILDREN; who <= RUSAGE_SELF; who++)
+		if (!getrusage(who, &u))
+			sum += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+			       1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	return sum;
+}
+
+/* Others took more than DISTURBED of what the allowed CPUs have, since busy was read. Only ended measuring processes
+ * are counted as our own. */
+static bool disturbed(double busy)
+{
+	double span = (double)(cdm_now_ns() - cal.begun) * 1e-9 * cdm_allowed_cpus();
+
+	return busy_seconds() - busy - own_seconds() > DISTURBED * span;
+}
+
 /* ---- 3: the winner's threads ------------------------------------------------------------------------ */
 
-static void climb_down(int threads, bool forced)
+static void climb_down(bool forced)
 {
-	struct rung *best = cal.ladder;
-
-	for (int t = threads; t >= 1 && cal.nrungs < MAX_LADDER; t /= 2) {
+	for (int t = cal.threads; t >= 1 && cal.nrungs < MAX_LADDER && !(forced && t < cal.threads); t /= 2) {
 		struct rung *r = &cal.ladder[cal.nrungs];
+		bool first = t == cal.threads;
+		if (!first && late())
+			break;
 		r->threads = t;
-		r->large = t == threads ? cal.best->large : -1;
-		if (t != threads && !late())
-			r->large = measure_dgemm(&cal.best->m, cal.order, t, LADDER_US, cal.hard);
+		r->large = first ? cal.best->large : measure_dgemm(&cal.best->m, cal.order, t, LADDER_US, cal.hard);
 		if (r->large < 0)
 			break;
 		cal.nrungs++;
-		if (r->large < best->large)
-			best = r;
-		if (forced)
-			break;
 	}
+}
+
+static void choose_threads(void)
+{
+	const struct rung *best = cal.ladder;
+	double gain = cal.choice.provisional ? GAIN_BUSY : GAIN;
+
+	for (int i = 1; i < cal.nrungs; i++)
+		if (cal.ladder[i].large * gain < best->large)
+			best = &cal.ladder[i];
 	cal.choice.threads = best->threads;
 	cal.choice.mflops = (uint64_t)(flops(cal.order) / best->large / 1e6);
 }
@@ -218,7 +273,7 @@ static void climb_down(int threads, bool forced)
  * does not make more than a quarter slower than one thread. Between two orders: by the rate of the smaller. */
 static double crossover(void)
 {
-	static const int orders[] = { 32, 48, 64, 96, 128, 192, 256 };
+	static const int orders[] = {32, 48, 64, 96, 128, 192, 256};
 	const double enough = CDM_DISPATCH_SHARE * CDM_DISPATCH_S;
 	int threads = cal.choice.threads;
 	double before = 0, guess = enough * 1e6 * (double)cal.choice.mflops;
@@ -239,17 +294,27 @@ static double crossover(void)
 
 /* ---- the whole -------------------------------------------------------------------------------------- */
 
-static void fill_choice(int threads)
+/* The winner's process ends before the machine's use is known, so it is started again for the crossover. */
+static void fill_choice(bool forced, double busy)
 {
-	strcpy(cal.choice.library, cal.best->m.library);
-	strcpy(cal.choice.core, cal.best->m.asked);
-	climb_down(cal.threads, threads != 0);
+	struct measured *m = &cal.best->m;
+
+	strcpy(cal.choice.library, m->library);
+	strcpy(cal.choice.core, m->asked);
+	climb_down(forced);
+	measure_end(m);
+	cal.choice.provisional = disturbed(busy);
+	choose_threads();
+	measure_start(m, cal.choice.library, cal.choice.core, cal.choice.threads, cal.hard);
 	cal.choice.crossover = (uint64_t)crossover();
+	measure_end(m);
 }
 
 /* 0, or -ENOENT: no library could be measured. */
 static int calibrate(int threads)
 {
+	double busy = busy_seconds() - own_seconds();
+
 	cal.begun = cdm_now_ns();
 	cal.soft = cal.begun + (uint64_t)CDM_CALIBRATE_MS * MS;
 	cal.hard = cal.begun + (uint64_t)CDM_CALIBRATE_LIMIT_MS * MS * 4 / 5;
@@ -265,8 +330,7 @@ static int calibrate(int threads)
 	choose_best();
 	if (!cal.best)
 		return -ENOENT;
-	fill_choice(threads);
-	measure_end(&cal.best->m);
+	fill_choice(threads != 0, busy);
 	return 0;
 }
 
@@ -274,7 +338,7 @@ static int calibrate(int threads)
 static int take_turn(void)
 {
 	char path[CDM_BLAS_PATH];
-	struct timespec nap = { .tv_nsec = 20 * MS };
+	struct timespec nap = {.tv_nsec = 20 * MS};
 
 	cdm_choice_make_directory();
 	if (cdm_choice_path(path, sizeof(path), "lock"))
@@ -365,6 +429,9 @@ int calibrate_show(const char *want, int threads)
 	printf("choice: %s%s%s, %d threads; calls from %.2g flops on are offloaded; %.2f s\n", cal.choice.library,
 	       cal.choice.core[0] ? ", core " : "", cal.choice.core, cal.choice.threads, (double)cal.choice.crossover,
 	       (double)(cdm_now_ns() - cal.begun) * 1e-9);
+	if (cal.choice.provisional)
+		printf("other programs kept the CPUs busy meanwhile: to be measured again in %d minutes\n",
+		       CDM_CHOICE_PROVISIONAL_S / 60);
 	if (cdm_choice_save(key, &cal.choice))
 		printf("not cached: neither XDG_CACHE_HOME nor HOME gives a directory that can be written\n");
 	else if (!cdm_choice_path(path, sizeof(path), ""))

@@ -131,7 +131,7 @@ static double best_time(const struct request *r)
 
 static _Noreturn void serve(int in, int out, const char *path, const char *core, int threads)
 {
-	struct ready ready = { 0 };
+	struct ready ready = {0};
 	struct request r;
 	struct cdm_text t;
 
@@ -156,7 +156,7 @@ static _Noreturn void serve(int in, int out, const char *path, const char *core,
 /* A message from the process, before the deadline. */
 static bool receive(struct measured *m, void *message, size_t size, uint64_t deadline)
 {
-	struct pollfd p = { .fd = m->from, .events = POLLIN };
+	struct pollfd p = {.fd = m->from, .events = POLLIN};
 	uint64_t now = cdm_now_ns();
 	int left = now < deadline ? (int)((deadline - now) / 1000000) : 0;
 
@@ -228,7 +228,7 @@ int measure_start(struct measured *m, const char *library, const char *core, int
 
 double measure_dgemm(struct measured *m, int n, int threads, int budget_us, uint64_t deadline)
 {
-	struct request r = { .n = n, .threads = threads, .budget_us = budget_us };
+	struct request r = {.n = n, .threads = threads, .budget_us = budget_us};
 	double best = -1;
 
 	if (!m->pid)

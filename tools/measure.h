@@ -14,9 +14,9 @@
 struct measured {
 	const char *library;
 	char asked[32], core[32]; /* core type asked for, and the one that the library reports */
-	char name[160];		  /* as cdm_blas_describe() */
-	pid_t pid;		  /* 0: ended */
-	int to, from;		  /* pipes */
+	char name[160];           /* as cdm_blas_describe() */
+	pid_t pid;                /* 0: ended */
+	int to, from;             /* pipes */
 };
 
 /* Starts a process with the library and core type ("": its own guess) and checks one small result. 0, or a negative

@@ -11,8 +11,8 @@
 
 static bool find_library(char *path, size_t cap)
 {
-	static const char *const places[] = { "libcdm.so", "../lib/libcdm.so", "../lib64/libcdm.so",
-					      "../lib/x86_64-linux-gnu/libcdm.so" };
+	static const char *const places[] = {"libcdm.so", "../lib/libcdm.so", "../lib64/libcdm.so",
+					     "../lib/x86_64-linux-gnu/libcdm.so"};
 	char self[PATH_MAX];
 	char *found;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);

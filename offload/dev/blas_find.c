@@ -18,15 +18,34 @@ static const char *const bases[] = {
 	NULL,
 };
 static const char *const subdirs[] = {
-	"",	       "/openblas-pthread", "/openblas-openmp", "/openblas-serial", "/openblas",
-	"/blis-pthread", "/blis-openmp",    "/blis-serial",     "/mkl",		    "/atlas",
-	"/blas",       NULL,
+	"",
+	"/openblas-pthread",
+	"/openblas-openmp",
+	"/openblas-serial",
+	"/openblas",
+	"/blis-pthread",
+	"/blis-openmp",
+	"/blis-serial",
+	"/mkl",
+	"/atlas",
+	"/blas",
+	NULL,
 };
 /* In a directory that has one of these, its libblas.so.3 is the same code under the generic name. */
 static const char *const names[] = {
-	"libopenblas.so.0", "libopenblas.so", "libopenblasp.so.0", "libopenblaso.so.0", "libblis.so.4",
-	"libblis.so.3",	    "libblis.so",     "libmkl_rt.so.2",	   "libmkl_rt.so.1",	"libmkl_rt.so",
-	"libtatlas.so.3",   "libsatlas.so.3", NULL,
+	"libopenblas.so.0",
+	"libopenblas.so",
+	"libopenblasp.so.0",
+	"libopenblaso.so.0",
+	"libblis.so.4",
+	"libblis.so.3",
+	"libblis.so",
+	"libmkl_rt.so.2",
+	"libmkl_rt.so.1",
+	"libmkl_rt.so",
+	"libtatlas.so.3",
+	"libsatlas.so.3",
+	NULL,
 };
 static const char generic[] = "libblas.so.3";
 
@@ -175,7 +194,7 @@ static void sort(struct cdm_blas_file *list, int n)
 
 int cdm_blas_find(const char *want, struct cdm_blas_file *list, int max)
 {
-	struct search s = { .list = list, .max = max };
+	struct search s = {.list = list, .max = max};
 
 	if (want && strchr(want, '/')) {
 		add(&s, want);

@@ -26,9 +26,20 @@
 
 /* What the program's user set for the program's own threads does not apply to the device. */
 static const char *const foreign[] = {
-	"OPENBLAS_NUM_THREADS",	 "GOTO_NUM_THREADS",	 "OMP_NUM_THREADS",    "BLIS_NUM_THREADS", "MKL_NUM_THREADS",
-	"OPENBLAS_CORETYPE",	 "OPENBLAS_VERBOSE",	 "OPENBLAS_MAIN_FREE", "BLIS_JC_NT",	   "BLIS_IC_NT",
-	"OPENBLAS_BLOCK_FACTOR", "OPENBLAS_DEFAULT_NUM_THREADS",	       "BLIS_JR_NT",	   "BLIS_IR_NT",
+	"OPENBLAS_NUM_THREADS",
+	"GOTO_NUM_THREADS",
+	"OMP_NUM_THREADS",
+	"BLIS_NUM_THREADS",
+	"MKL_NUM_THREADS",
+	"OPENBLAS_CORETYPE",
+	"OPENBLAS_VERBOSE",
+	"OPENBLAS_MAIN_FREE",
+	"BLIS_JC_NT",
+	"BLIS_IC_NT",
+	"OPENBLAS_BLOCK_FACTOR",
+	"OPENBLAS_DEFAULT_NUM_THREADS",
+	"BLIS_JR_NT",
+	"BLIS_IR_NT",
 	NULL,
 };
 
@@ -52,15 +63,15 @@ static void namespace_environment(void *libc, const char *core, int threads)
 /* The program's signals; a fault of its own a thread must take. */
 static void worker_mask(sigset_t *set)
 {
-	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 
 	sigfillset(set);
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		sigdelset(set, own[i]);
 }
 
-/* Stacks above the size that glibc caches (40 MiB). Its cache of stacks, with what their threads left in dynamic TLS, is
- * shared between namespaces; reusing a stack, a namespace's C library would free() memory of the program's. */
+/* Stacks above the size that glibc caches (40 MiB). Its cache of stacks, with what their threads left in dynamic TLS,
+ * is shared between namespaces; reusing a stack, a namespace's C library would free() memory of the program's. */
 #define WORKER_STACK ((size_t)48 << 20)
 
 /* How threads of the namespace are born: with the program's signals blocked, for a handler of the program must not run
@@ -250,7 +261,7 @@ static void keep_past_exit(const struct cdm_blas_library *lib)
 
 int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *core, int threads)
 {
-	struct cdm_blas_library l = { .threads = 1 };
+	struct cdm_blas_library l = {.threads = 1};
 	uint64_t mask;
 	sigset_t workers;
 
@@ -326,7 +337,7 @@ void cdm_blas_fork_child(struct cdm_blas_library *lib)
 
 void cdm_blas_describe(const struct cdm_blas_library *lib, struct cdm_text *t)
 {
-	static const char *const kinds[] = { "BLAS", "OpenBLAS", "BLIS", "MKL" };
+	static const char *const kinds[] = {"BLAS", "OpenBLAS", "BLIS", "MKL"};
 
 	cdm_textf(t, "%s", kinds[lib->kind]);
 	if (lib->version[0])

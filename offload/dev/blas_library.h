@@ -23,15 +23,15 @@ enum cdm_blas_kind { CDM_BLAS_OTHER, CDM_BLAS_OPENBLAS, CDM_BLAS_BLIS, CDM_BLAS_
 struct cdm_blas_library {
 	enum cdm_blas_kind kind;
 	bool isolated;
-	bool shared;		      /* the program had this very instance loaded */
-	int threads;		      /* in use; 1 where the library cannot be told */
-	char core[32];		      /* as the library reports it; "" when it does not */
-	char version[48];	      /* "0.3.21", or "" */
+	bool shared;      /* the program had this very instance loaded */
+	int threads;      /* in use; 1 where the library cannot be told */
+	char core[32];    /* as the library reports it; "" when it does not */
+	char version[48]; /* "0.3.21", or "" */
 	/* private to blas_library.c */
 	void *handle, *libc;
-	void (*set_threads)(long);    /* int or long there: the same register */
-	void (*stop_workers)(void);   /* OpenBLAS: joins them; the next call starts new ones */
-	void (*ctype_init)(void);     /* the namespace's C library: per-thread tables */
+	void (*set_threads)(long);  /* int or long there: the same register */
+	void (*stop_workers)(void); /* OpenBLAS: joins them; the next call starts new ones */
+	void (*ctype_init)(void);   /* the namespace's C library: per-thread tables */
 	void (*omp_set_threads)(int);
 	int (*omp_get_threads)(void);
 	int (*omp_pause)(int);

@@ -18,7 +18,7 @@
 /* The path at the end of one line of /proc/self/maps, when the line's range holds addr. */
 static const char *mapped_path(const char *line, uintptr_t addr)
 {
-	uintptr_t bound[2] = { 0, 0 };
+	uintptr_t bound[2] = {0, 0};
 	int i = 0;
 
 	for (; *line && *line != ' '; line++) {
@@ -60,7 +60,7 @@ static int mapped_file(uintptr_t addr, char *path, size_t cap)
 /* The tool beside this code: in the build tree, or installed under a common prefix. */
 static int find_tool(char *path, size_t cap)
 {
-	static const char *const places[] = { "cdm", "../bin/cdm", "../../bin/cdm" };
+	static const char *const places[] = {"cdm", "../bin/cdm", "../../bin/cdm"};
 	char self[CDM_BLAS_PATH];
 	int ret = mapped_file((uintptr_t)&find_tool, self, sizeof(self));
 
@@ -82,7 +82,7 @@ static int find_tool(char *path, size_t cap)
 /* What decides where the cache is and which libraries there are; nothing else of the program's environment. */
 static void tool_environment(char **env, size_t max, char *buf, size_t cap)
 {
-	static const char *const pass[] = { "HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH" };
+	static const char *const pass[] = {"HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH"};
 	struct cdm_text t;
 	size_t n = 0;
 
@@ -104,7 +104,7 @@ static void tool_environment(char **env, size_t max, char *buf, size_t cap)
 static int run_tool(const char *tool, const char *want, int threads, int out)
 {
 	char count[16], env_text[4096], *env[4];
-	const char *argv[] = { "cdm", "calibrate", "--child", "--threads", count, want ? "--blas" : NULL, want, NULL };
+	const char *argv[] = {"cdm", "calibrate", "--child", "--threads", count, want ? "--blas" : NULL, want, NULL};
 
 	cdm_fmt(count, sizeof(count), "%d", threads);
 	tool_environment(env, sizeof(env) / sizeof(*env), env_text, sizeof(env_text));

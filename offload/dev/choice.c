@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "offload/base/sys.h"
@@ -34,7 +35,7 @@ static void mix_number(uint64_t *h, uint64_t v)
 
 static void mix_cpu(uint64_t *h)
 {
-	unsigned r[4] = { 0 };
+	unsigned r[4] = {0};
 
 	if (__get_cpuid(1, &r[0], &r[1], &r[2], &r[3]))
 		mix_number(h, r[0]); /* family, model, stepping; the rest differs from core to core */
@@ -80,8 +81,8 @@ void cdm_choice_print(struct cdm_text *t, const struct cdm_choice *c, uint64_t k
 	cdm_textf(t, "%s\nkey %lx\nlibrary %s\n", magic, (unsigned long)key, c->library);
 	if (c->core[0])
 		cdm_textf(t, "core %s\n", c->core);
-	cdm_textf(t, "threads %d\nmflops %lu\ncrossover %lu\nend\n", c->threads, (unsigned long)c->mflops,
-		  (unsigned long)c->crossover);
+	cdm_textf(t, "threads %d\nmflops %lu\ncrossover %lu\nprovisional %lu\nend\n", c->threads,
+		  (unsigned long)c->mflops, (unsigned long)c->crossover, (unsigned long)c->provisional);
 }
 
 static int number(const char *s, size_t len, unsigned base, uint64_t *v)
@@ -109,8 +110,9 @@ static int word(const char *s, size_t len, char *buf, size_t cap)
 	return 0;
 }
 
-enum field { F_KEY, F_LIBRARY, F_CORE, F_THREADS, F_MFLOPS, F_CROSSOVER, F_COUNT };
-static const char *const field_names[F_COUNT] = { "key", "library", "core", "threads", "mflops", "crossover" };
+enum field { F_KEY, F_LIBRARY, F_CORE, F_THREADS, F_MFLOPS, F_CROSSOVER, F_PROVISIONAL, F_COUNT };
+static const char *const field_names[F_COUNT] = {"key",    "library",   "core",       "threads",
+						 "mflops", "crossover", "provisional"};
 
 struct parsed {
 	struct cdm_choice c;
@@ -134,8 +136,10 @@ static int parse_field(struct parsed *p, int field, const char *s, size_t len)
 		return number(s, len, 10, &p->threads);
 	case F_MFLOPS:
 		return number(s, len, 10, &p->c.mflops);
-	default:
+	case F_CROSSOVER:
 		return number(s, len, 10, &p->c.crossover);
+	default:
+		return number(s, len, 10, &p->c.provisional);
 	}
 }
 
@@ -216,7 +220,8 @@ static int key_path(char *buf, size_t cap, uint64_t key, const char *suffix)
 	return cdm_choice_path(buf, cap, name);
 }
 
-static int read_trusted(int fd, char *buf, size_t cap)
+/* *age: seconds since the file was written. */
+static int read_trusted(int fd, char *buf, size_t cap, int64_t *age)
 {
 	struct stat st;
 	size_t n = 0;
@@ -225,6 +230,7 @@ static int read_trusted(int fd, char *buf, size_t cap)
 	if (cdm_sys3(SYS_fstat, fd, (long)&st, 0) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
 	    st.st_uid != (uid_t)cdm_sys3(SYS_geteuid, 0, 0, 0))
 		return -EACCES;
+	*age = time(NULL) - st.st_mtim.tv_sec;
 	while (n < cap - 1 && (got = cdm_sys_read(fd, buf + n, cap - 1 - n)) > 0)
 		n += (size_t)got;
 	buf[n] = '\0';
@@ -234,6 +240,8 @@ static int read_trusted(int fd, char *buf, size_t cap)
 int cdm_choice_load(uint64_t key, struct cdm_choice *c)
 {
 	char path[CDM_BLAS_PATH], text[CDM_CHOICE_MAX];
+	struct cdm_choice found;
+	int64_t age = 0;
 	int ret = key_path(path, sizeof(path), key, "");
 
 	if (ret < 0)
@@ -241,9 +249,15 @@ int cdm_choice_load(uint64_t key, struct cdm_choice *c)
 	int fd = cdm_sys_open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd == -ELOOP ? -EACCES : fd;
-	ret = read_trusted(fd, text, sizeof(text));
+	ret = read_trusted(fd, text, sizeof(text), &age);
 	cdm_sys_close(fd);
-	return ret ? ret : cdm_choice_parse(text, key, c);
+	if (!ret)
+		ret = cdm_choice_parse(text, key, &found);
+	if (!ret && found.provisional && (age < 0 || age > CDM_CHOICE_PROVISIONAL_S))
+		ret = -ESTALE;
+	if (!ret)
+		*c = found;
+	return ret;
 }
 
 void cdm_choice_make_directory(void)

@@ -15,14 +15,16 @@
 #include "offload/base/fmt.h"
 #include "offload/dev/blas_find.h"
 
-#define CDM_CHOICE_MAX 2048 /* bytes of a choice as text */
+#define CDM_CHOICE_MAX 2048          /* bytes of a choice as text */
+#define CDM_CHOICE_PROVISIONAL_S 600 /* by the file's modification time */
 
 struct cdm_choice {
 	char library[CDM_BLAS_PATH]; /* absolute */
-	char core[32];		     /* OpenBLAS core type to ask for; "": the library's own guess */
-	int threads;		     /* >= 1 */
-	uint64_t mflops;	     /* measured, in 1e6 flop/s; 0: not measured */
-	uint64_t crossover;	     /* flops from which a call is worth offloading */
+	char core[32];               /* OpenBLAS core type to ask for; "": the library's own guess */
+	int threads;                 /* >= 1 */
+	uint64_t mflops;             /* measured, in 1e6 flop/s; 0: not measured */
+	uint64_t crossover;          /* flops from which a call is worth offloading */
+	uint64_t provisional;        /* 1: others kept the CPUs busy meanwhile; valid for CDM_CHOICE_PROVISIONAL_S */
 };
 
 /* CPUs that this process may run on, at least 1. */
@@ -38,7 +40,8 @@ int cdm_choice_parse(const char *text, uint64_t key, struct cdm_choice *c);
 int cdm_choice_path(char *buf, size_t cap, const char *name);
 /* Makes the cache directory where it is missing. */
 void cdm_choice_make_directory(void);
-/* -ENOENT: not cached. -EACCES: the file cannot be trusted. Else as cdm_choice_parse(). */
+/* -ENOENT: not cached. -EACCES: the file cannot be trusted. -ESTALE: also a provisional choice whose time is over. Else
+ * as cdm_choice_parse(). */
 int cdm_choice_load(uint64_t key, struct cdm_choice *c);
 /* Replaces the file atomically. */
 int cdm_choice_save(uint64_t key, const struct cdm_choice *c);

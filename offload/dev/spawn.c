@@ -15,7 +15,7 @@ struct helper {
 	const char *path;
 	char *const *argv, *const *envp;
 	int out, limit_ms;
-	char *stack;	/* of 2 * STACK bytes: the warden's, then the helper's before its exec */
+	char *stack; /* of 2 * STACK bytes: the warden's, then the helper's before its exec */
 	int result;
 };
 
@@ -38,8 +38,8 @@ static long clone_call(long flags, void *stack_top, int (*fn)(void *), void *arg
 			 "syscall\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(SYS_clone), "D"(flags), "S"(stack_top), "d"(0), "r"(r10), "r"(r8), "r"(r12), "r"(r13),
-			   [exit] "i"(SYS_exit)
+			 : "a"(SYS_clone), "D"(flags), "S"(stack_top), "d"(0), "r"(r10), "r"(r8), "r"(r12),
+			   "r"(r13), [exit] "i"(SYS_exit)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
@@ -52,7 +52,7 @@ static void default_handlers(void)
 		unsigned long flags;
 		void *restorer;
 		uint64_t mask;
-	} dfl = { 0 };
+	} dfl = {0};
 
 	for (int sig = 1; sig <= 64; sig++)
 		(void)cdm_sys6(SYS_rt_sigaction, sig, (long)&dfl, 0, 8, 0, 0);
@@ -88,7 +88,7 @@ static int take_descriptors(int out)
 /* The helper's wait status; -ETIMEDOUT once it had to be killed. */
 static int await(long pid, int limit_ms)
 {
-	struct timespec nap = { .tv_nsec = POLL_MS * 1000000 };
+	struct timespec nap = {.tv_nsec = POLL_MS * 1000000};
 	int status = 0;
 
 	for (int waited = 0; waited < limit_ms; waited += POLL_MS) {
@@ -119,7 +119,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int warden_main(void
 
 int cdm_spawn_quietly(const char *path, char *const *argv, char *const *envp, int out, int limit_ms)
 {
-	struct helper h = { .path = path, .argv = argv, .envp = envp, .out = out, .limit_ms = limit_ms };
+	struct helper h = {.path = path, .argv = argv, .envp = envp, .out = out, .limit_ms = limit_ms};
 	uint64_t mask;
 
 	h.result = -ECHILD;

@@ -8,6 +8,9 @@
 
 #define STATICS 64
 
+/* The zero-initialised data of the object that this file is linked into: the mover's own, so it never moves. */
+extern char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
+
 /* Inside a loaded object's image. dladdr locks the loader's list: never called with a lock of ours held. */
 static bool in_object(uintptr_t addr)
 {
@@ -25,6 +28,12 @@ static void clip(struct cdm_mapping *m, uintptr_t addr)
 {
 	cdm_word word;
 
+	uintptr_t own = cdm_round_down((uintptr_t)__bss_start, CDM_PAGE), own_end = cdm_round_up((uintptr_t)_end, CDM_PAGE);
+
+	if (addr < own && m->end > own)
+		m->end = own;
+	if (addr >= own_end && m->start < own_end)
+		m->start = own_end;
 	for (uintptr_t at = m->start, to; at < m->end; at = to) {
 		to = cdm_pagemap_run(at, m->end, &word);
 		if (!word)
@@ -48,7 +57,8 @@ struct cdm_region *cdm_adopt(uintptr_t addr, bool *mapped)
 	if (!*mapped)
 		return NULL;
 	bool fixed = in_object(addr);
-	bool movable = fixed && m.perms[3] == 'p' && m.name[0] == 0;
+	bool own = addr >= cdm_round_down((uintptr_t)__bss_start, CDM_PAGE) && addr < (uintptr_t)_end;
+	bool movable = fixed && !own && m.perms[3] == 'p' && m.name[0] == 0;
 	cdm_map_enter(&mask);
 	if (!cdm_pagemap_get(addr)) {
 		clip(&m, addr);

@@ -14,7 +14,8 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define RETRIES 200
+#define RETRIES 1000
+#define BUSY_RETRIES 20 /* without progress: then it is a pin that lasts (O_DIRECT, io_uring) */
 
 /* A swap of at most one 2 MiB chunk. Page i of the chunk's part is at prog + i * 4096 and lands at land + the same. */
 struct swap {
@@ -50,19 +51,21 @@ static size_t run_end(const uint64_t bits[8], size_t i, size_t pages)
  * a write gives this process its own copy; MADV_POPULATE_WRITE does that and changes nothing. */
 static int move_patiently(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 {
-	int r = 0;
+	int r = 0, busy = 0;
 
 	*moved = 0;
 	for (int i = 0; i < RETRIES && *moved < len; i++) {
 		size_t step;
 		r = cdm_uffd_move(dst + *moved, src + *moved, len - *moved, &step);
 		*moved += step;
-		if (r == -EBUSY && i < 2)
+		if (step)
+			busy = 0;
+		if (r == -EBUSY && busy++ < BUSY_RETRIES)
 			cdm_sys_madvise((void *)(src + *moved), len - *moved, MADV_POPULATE_WRITE);
-		else if (r == -EAGAIN)
-			cdm_sys_yield();
-		else if (r != -EBUSY || i >= 8)
+		else if (r && r != -EAGAIN)
 			break;
+		if (busy > 1 || r == -EAGAIN)
+			cdm_sys_yield();
 	}
 	return *moved == len ? 0 : r;
 }

@@ -280,28 +280,54 @@ static void span_of(const struct cdm_hold *h, uintptr_t *from, uintptr_t *to)
 		*to = end;
 }
 
+/* The region at addr, adopted if need be; its overlap with [addr, end) goes to *to. NULL: not tracked. */
+static struct cdm_region *region_at(uintptr_t addr, uintptr_t end, uintptr_t *to, bool *mapped)
+{
+	struct cdm_region *r = cdm_region_get(cdm_pagemap_get(addr));
+
+	if (!r)
+		r = cdm_adopt(addr, mapped);
+	uint32_t generation = r ? atomic_load(&r->generation) : 0;
+	if (!(generation & 1) || addr < r->base || addr >= cdm_region_end(r)) {
+		*to = end;
+		return NULL;
+	}
+	*to = cdm_region_end(r) < end ? cdm_region_end(r) : end;
+	return r;
+}
+
+/* Clips the hold to the largest part of it that lies in one region. A matrix in .bss may begin in the last page of
+ * .data, another mapping. False: some of it is not mapped. */
+static bool hold_find(struct cdm_hold *hold)
+{
+	uintptr_t at = hold->base, end = hold->base + hold->len, to;
+	bool mapped = true;
+
+	hold->len = 0;
+	for (; at < end && mapped; at = to) {
+		struct cdm_region *r = region_at(at, end, &to, &mapped);
+		if (!r || to - at <= hold->len)
+			continue;
+		hold->region = r;
+		hold->generation = atomic_load(&r->generation);
+		hold->base = at;
+		hold->len = to - at;
+	}
+	return mapped;
+}
+
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f)
 {
-	struct cdm_region *r = cdm_region_get(cdm_pagemap_get(base));
-	bool ok = true, mapped = true;
+	uintptr_t from = cdm_round_down(base, CDM_PAGE), to = cdm_round_up(base + len, CDM_PAGE);
+	bool ok = true;
 
-
-	if (!r)
-		r = cdm_adopt(base, &mapped);
 	*hold = (struct cdm_hold){ .base = base, .len = len };
-	f->movable = false;
-	f->span = cdm_round_up(base + len, CDM_PAGE) - cdm_round_down(base, CDM_PAGE);
-	f->resident = f->uses = 0;
-	if (!r)
-		return mapped;
-	hold->generation = atomic_load(&r->generation);
-	/* A range that leaves its region is used in place: its parts may differ in everything. */
-	if (!(hold->generation & 1) || base < r->base || base + len > cdm_region_end(r))
-		return true;
-	hold->region = r;
-	f->movable = r->movable;
-	f->uses = r->uses;
-	f->resident = resident_in(cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE), writes, &ok);
+	if (!hold_find(hold))
+		return false;
+	f->span = to - from;
+	f->resident = resident_in(from, to, writes, &ok);
+	f->movable = hold->region && hold->region->movable;
+	f->uses = hold->region ? hold->region->uses : 0;
 	return ok;
 }
 
@@ -356,6 +382,8 @@ int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy
 	uintptr_t from, to;
 	uint64_t mask;
 
+	if (!hold->region || !hold->region->movable)
+		return -EPERM;
 	hold_take(hold);
 	span_of(hold, &from, &to);
 	if (!atomic_load(&hold->region->moving) && all_resident(from, to)) {

@@ -24,21 +24,23 @@
 #include "offload/mem/region.h"
 #include "policy/policy.h"
 
-/* A range of the program's memory that a call uses, and the region that was found there. */
+/* The part of a range that lies in one region; the whole range, nearly always. */
 struct cdm_hold {
 	uintptr_t base;
-	size_t len;		   /* bytes from the first to the last used */
+	size_t len;		   /* bytes */
 	struct cdm_region *region; /* NULL: not tracked, to be used in place */
 	uint32_t generation;
 	bool held;		   /* busy is counted */
 };
 
-/* Finds the region, adopting memory that libcdm did not see allocated, and fills the facts (bytes is left to the
- * caller). False: the access is not allowed there (PROT_NONE, read-only output) or nothing is mapped.
+/* Finds the region, adopting memory that libcdm did not see allocated, and fills the facts (bytes, reads and
+ * writes are the caller's). A range in several regions: the hold is the largest part in one, the rest stays where
+ * it is. False: the access is not allowed there (PROT_NONE, read-only output) or nothing is mapped.
  * Microseconds the first time, some 20 ns later. */
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f);
 /* Brings the range's pages to the device and keeps them there until release. 0, or a negative errno: the pages
- * stay where they are, whole (-ENOSPC: no room even after eviction; -EBUSY: pinned). */
+ * stay where they are, whole (-ENOSPC: no room even after eviction; -EBUSY: pinned;
+ * -EPERM: memory that never moves). */
 int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy);
 /* Keeps the region from eviction without moving it. */
 void cdm_residency_hold(struct cdm_hold *hold);

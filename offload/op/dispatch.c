@@ -39,6 +39,7 @@ void cdm_engine_routines(const struct cdm_routine *table, int count)
 
 static _Atomic int in_flight, gate_closed;
 static __thread int in_flight_here;
+static __thread bool gate_mine; /* this thread closed it */
 
 static void op_leave(void)
 {
@@ -64,22 +65,27 @@ void cdm_dispatch_fork_prepare(void)
 {
 	int seen, closed = 0;
 
+	if (gate_mine)
+		return;
 	while (!atomic_compare_exchange_strong(&gate_closed, &closed, 1)) { /* another thread forks */
 		cdm_futex_wait(&gate_closed, 1);
 		closed = 0;
 	}
+	gate_mine = true;
 	while ((seen = atomic_load(&in_flight)) > in_flight_here)
 		cdm_futex_wait(&in_flight, seen);
 }
 
 void cdm_dispatch_fork_parent(void)
 {
+	gate_mine = false;
 	atomic_store(&gate_closed, 0);
 	cdm_futex_wake(&gate_closed, INT_MAX);
 }
 
 void cdm_dispatch_fork_child(void)
 {
+	gate_mine = false;
 	atomic_store(&in_flight, in_flight_here);
 	atomic_store(&gate_closed, 0);
 	cdm_stage_after_fork();
@@ -273,11 +279,18 @@ void cdm_call_stays(int routine, enum cdm_stay why)
 	cdm_count(&shard->declined[reason], 1);
 }
 
-uint64_t cdm_call_host_begin(void) { return cdm_now_ns(); }
+/* Large calls pass the gate on the host, too: OpenBLAS hangs when it is forked in the middle of a call, and the
+ * program's own library may be that. */
+uint64_t cdm_call_host_begin(void)
+{
+	op_enter();
+	return cdm_now_ns();
+}
 
 void cdm_call_host_end(const struct cdm_call *call, uint64_t begun)
 {
 	cdm_count(&cdm_stats.routine[call->routine].host_ns, cdm_now_ns() - begun);
+	op_leave();
 }
 
 void cdm_dispatch_init(void)

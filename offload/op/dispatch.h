@@ -7,7 +7,7 @@
 /* After the configuration is read: chooses the policy and the threshold. */
 void cdm_dispatch_init(void);
 
-/* Closes the gate and waits for the operations of other threads. */
+/* Closes the gate and waits for the operations of other threads. Nothing when this thread has closed it already. */
 void cdm_dispatch_fork_prepare(void);
 void cdm_dispatch_fork_parent(void);
 void cdm_dispatch_fork_child(void);

@@ -111,6 +111,8 @@ void cdm_engine_fini(void)
 
 /* ---- fork ---- */
 
+void cdm_engine_fork_begin(void) { cdm_dispatch_fork_prepare(); }
+
 void cdm_engine_fork_prepare(void)
 {
 	cdm_dispatch_fork_prepare();

@@ -1,0 +1,91 @@
+/* Facts in, decision out. */
+#include <criterion/criterion.h>
+
+#include "offload/base/config.h"
+#include "policy/policy.h"
+
+static struct cdm_call_facts facts(double flops)
+{
+	return (struct cdm_call_facts){
+		.flops = flops,
+		.min_work = 1000,
+		.capacity = 1 << 30,
+		.coherent = true,
+		.operands = 3,
+		.op = {{.bytes = 100, .movable = true, .reads = true},
+		       {.bytes = 100, .movable = false, .reads = true},
+		       {.bytes = 100, .movable = true, .reads = true, .writes = true}},
+	};
+}
+
+Test(policy, by_number)
+{
+	cr_assert_eq(cdm_policy_get(CDM_POLICY_NEVER), &cdm_policy_never);
+	cr_assert_eq(cdm_policy_get(CDM_POLICY_COPY), &cdm_policy_copy);
+	cr_assert_eq(cdm_policy_get(CDM_POLICY_FIRST_USE), &cdm_policy_first_use);
+	cr_assert_eq(cdm_policy_get(-1), &cdm_policy_never);
+	cr_assert_eq(cdm_policy_get(99), &cdm_policy_never);
+	cr_assert_str_eq(cdm_policy_get(CDM_POLICY_FIRST_USE)->name, "first-use");
+}
+
+Test(policy, never)
+{
+	struct cdm_call_facts f = facts(1e12);
+	cr_assert_eq(cdm_policy_never.decide(&f).call, CDM_PLACE_HOST);
+}
+
+Test(policy, copy_stages_every_operand)
+{
+	struct cdm_call_facts f = facts(1e12);
+	struct cdm_decision d = cdm_policy_copy.decide(&f);
+	cr_assert_neq(d.call, CDM_PLACE_HOST);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(d.op[i], CDM_PLACE_COPY);
+}
+
+Test(policy, first_use_moves_what_can_move)
+{
+	struct cdm_call_facts f = facts(1e12);
+	struct cdm_decision d = cdm_policy_first_use.decide(&f);
+	cr_assert_neq(d.call, CDM_PLACE_HOST);
+	cr_assert_eq(d.op[0], CDM_PLACE_MOVE);
+	cr_assert_eq(d.op[1], CDM_PLACE_IN_PLACE);
+	cr_assert_eq(d.op[2], CDM_PLACE_MOVE);
+	f.coherent = false;
+	cr_assert_eq(cdm_policy_first_use.decide(&f).op[1], CDM_PLACE_COPY);
+}
+
+Test(policy, threshold)
+{
+	const struct cdm_policy *both[] = {&cdm_policy_copy, &cdm_policy_first_use};
+	for (int i = 0; i < 2; i++) {
+		struct cdm_call_facts below = facts(999.9), at = facts(1000), all = facts(0);
+		all.min_work = 0;
+		cr_assert_eq(both[i]->decide(&below).call, CDM_PLACE_HOST);
+		cr_assert_neq(both[i]->decide(&at).call, CDM_PLACE_HOST);
+		cr_assert_neq(both[i]->decide(&all).call, CDM_PLACE_HOST);
+		at.min_work = __builtin_inf();
+		cr_assert_eq(both[i]->decide(&at).call, CDM_PLACE_HOST);
+	}
+}
+
+Test(policy, born_on_the_host)
+{
+	for (int kind = CDM_POLICY_NEVER; kind <= CDM_POLICY_FIRST_USE; kind++)
+		cr_assert_not(cdm_policy_get(kind)->place(1 << 20, 1 << 30, 0));
+}
+
+Test(policy, coldest)
+{
+	struct cdm_candidate used[] = {{100, 9, 0}, {100, 1, 0}, {100, 5, 0}};
+	cr_assert_eq(cdm_policy_coldest(used, 3), 1);
+	struct cdm_candidate old[] = {{100, 5, 1}, {100, 5, 2}, {100, 5, 50}};
+	cr_assert_eq(cdm_policy_coldest(old, 3), 2);
+	struct cdm_candidate large[] = {{100, 5, 1}, {100000, 5, 1}, {1000, 5, 1}};
+	cr_assert_eq(cdm_policy_coldest(large, 3), 1);
+	struct cdm_candidate empty[] = {{0, 0, 1000000}, {4096, 1000000, 0}};
+	cr_assert_eq(cdm_policy_coldest(empty, 2), 1);
+	struct cdm_candidate same[] = {{100, 5, 1}, {100, 5, 1}};
+	cr_assert_eq(cdm_policy_coldest(same, 2), 0);
+	cr_assert_eq(cdm_policy_coldest(empty, 1), 0);
+}

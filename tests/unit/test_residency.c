@@ -1,0 +1,238 @@
+/* Moving out and home: data, counters and refusals, under both mechanisms. */
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/engine.h"
+
+#include <criterion/parameterized.h>
+
+#define MIB ((size_t)1 << 20)
+
+static void fill(uint64_t *p, size_t bytes, uint64_t salt)
+{
+	for (size_t i = 0; i < bytes / 8; i++)
+		p[i] = i * 0x9e3779b97f4a7c15u + salt;
+}
+
+static bool filled(const uint64_t *p, size_t bytes, uint64_t salt)
+{
+	for (size_t i = 0; i < bytes / 8; i++)
+		if (p[i] != i * 0x9e3779b97f4a7c15u + salt)
+			return false;
+	return true;
+}
+
+static int fetch(void *p, size_t len)
+{
+	struct cdm_hold hold;
+	struct cdm_operand_facts f;
+
+	if (!cdm_residency_survey((uintptr_t)p, len, true, &hold, &f) || !hold.region)
+		return -1;
+	int r = cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE));
+	if (!r)
+		cdm_residency_release(&hold, true);
+	return r;
+}
+
+static size_t resident(void *p) { return cdm_region_get(cdm_pagemap_get((uintptr_t)p))->resident; }
+
+static void round_trips(void)
+{
+	for (size_t len = MIB; len <= 32 * MIB; len = len * 2 + 12288) {
+		uint64_t *p = cdm_block_alloc(len, 1, false, NULL);
+		fill(p, len, len);
+		for (int i = 0; i < 10; i++) {
+			cr_assert_eq(fetch(p, len), 0);
+			cr_assert_geq(resident(p), len);
+			cr_assert(filled(p, len, len));
+			cr_assert_eq(cdm_residency_home((uintptr_t)p, len), 0);
+			cr_assert_eq(resident(p), 0);
+			cr_assert(filled(p, len, len));
+		}
+		cr_assert_eq(cdm_device.mem->in_use(), 0);
+		cdm_block_free(p);
+	}
+	cr_assert(cdm_regions_valid());
+}
+
+/* Pages that were never touched become zeros on the device, without a copy; the others keep their bytes. */
+static void holes(void)
+{
+	size_t len = 16 * MIB;
+	uint64_t *p = cdm_block_alloc(len, 1, false, NULL);
+
+	fill(p + 2 * MIB / 8, MIB, 1);		    /* half of chunk 1 */
+	p[6 * MIB / 8 + 5000] = 77;		    /* a page in the middle of chunk 3 */
+	cr_assert_eq(fetch(p, len), 0);
+	cr_assert(filled(p + 2 * MIB / 8, MIB, 1));
+	cr_assert_eq(p[6 * MIB / 8 + 5000], 77);
+	for (size_t i = 8 * MIB / 8; i < len / 8; i++)
+		cr_assert_eq(p[i], 0);
+	cr_assert_geq(cdm_counted(&cdm_stats.first_touch), 8 * MIB);
+	cr_assert_eq(cdm_counted(&cdm_stats.first_touch) + cdm_counted(&cdm_stats.to_device), len);
+	cr_assert_eq(cdm_residency_home((uintptr_t)p, len), 0);
+	cr_assert(filled(p + 2 * MIB / 8, MIB, 1));
+}
+
+static void eviction(void)
+{
+	uint64_t *p[24];
+
+	for (int i = 0; i < 24; i++) { /* 24 x 8 MiB on a device of 64 MiB */
+		p[i] = cdm_block_alloc(8 * MIB, 1, false, NULL);
+		fill(p[i], 8 * MIB, (uint64_t)i);
+	}
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 24; i++) {
+			cr_assert_eq(fetch(p[i], 8 * MIB), 0);
+			cr_assert(filled(p[i], 8 * MIB, (uint64_t)i));
+		}
+	cr_assert_gt(cdm_counted(&cdm_stats.evictions), 24);
+	cr_assert_leq(cdm_device.mem->peak(), cdm_device.mem->capacity());
+	for (int i = 0; i < 24; i++)
+		cr_assert(filled(p[i], 8 * MIB, (uint64_t)i));
+	cr_assert(cdm_regions_valid());
+	uint64_t *big = cdm_block_alloc(65 * MIB, 1, false, NULL);
+	cr_assert_eq(fetch(big, 65 * MIB), -28, "what cannot fit is refused");
+}
+
+static void ends_with_the_memory(void)
+{
+	char *p = cdm_block_alloc(8 * MIB, 1, false, NULL);
+	memset(p, 1, 8 * MIB);
+	cr_assert_eq(fetch(p, 8 * MIB), 0);
+	cdm_block_free(p);
+	cr_assert_eq(cdm_block_alloc(8 * MIB, 1, false, NULL), p);
+	cr_assert_eq(resident(p), 8 * MIB, "a reused block is born where its frames are");
+	cdm_map_madvise(p, 2 * MIB, MADV_DONTNEED);
+	cr_assert_eq(resident(p), 6 * MIB);
+	cr_assert_eq(p[0], 0);
+
+	char *m = cdm_map_mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, NULL);
+	memset(m, 2, 8 * MIB);
+	cr_assert_eq(fetch(m, 8 * MIB), 0);
+	size_t before = cdm_device.mem->in_use();
+	cdm_map_munmap(m + 3 * MIB, MIB);
+	cr_assert_eq(cdm_device.mem->in_use(), before - MIB);
+	cr_assert_eq(m[3 * MIB - 1], 2);
+	cr_assert_eq(m[4 * MIB], 2);
+	char *q = cdm_map_mremap(m, 3 * MIB, 6 * MIB, MREMAP_MAYMOVE, NULL);
+	cr_assert(!cdm_sys_failed(q));
+	cr_assert_eq(q[3 * MIB - 1], 2);
+	cr_assert(cdm_regions_valid());
+	cdm_map_munmap(q, 6 * MIB);
+	cdm_map_munmap(m + 4 * MIB, 4 * MIB);
+	cr_assert_eq(cdm_device.mem->in_use(), before - 8 * MIB);
+	cr_assert(cdm_regions_valid());
+}
+
+static void read_only_stays(void)
+{
+	char *m = cdm_map_mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, NULL);
+	struct cdm_hold hold;
+	struct cdm_operand_facts f;
+
+	memset(m, 5, 4 * MIB);
+	cdm_map_mprotect(m, 4 * MIB, PROT_READ);
+	cr_assert_not(cdm_residency_survey((uintptr_t)m, 4 * MIB, true, &hold, &f), "an output that is read-only");
+	cr_assert(cdm_residency_survey((uintptr_t)m, 4 * MIB, false, &hold, &f));
+	cr_assert_neq(fetch(m, 4 * MIB), 0);
+	cdm_map_mprotect(m, 4 * MIB, PROT_NONE);
+	cr_assert_not(cdm_residency_survey((uintptr_t)m, 4 * MIB, false, &hold, &f));
+	cdm_map_mprotect(m, 4 * MIB, PROT_READ | PROT_WRITE);
+	cr_assert_eq(fetch(m, 4 * MIB), 0);
+	cr_assert_eq(m[4 * MIB - 1], 5);
+}
+
+/* COW both ways after a fork, and the pages move again in the parent and in the child. */
+static void forked(void)
+{
+	uint64_t *p = cdm_block_alloc(8 * MIB, 1, false, NULL), *home = cdm_block_alloc(8 * MIB, 1, false, NULL);
+	int status;
+
+	fill(p, 8 * MIB, 1);
+	fill(home, 8 * MIB, 2);
+	cr_assert_eq(fetch(p, 8 * MIB), 0);
+	cdm_engine_fork_prepare();
+	pid_t child = fork();
+	if (child == 0) {
+		cdm_engine_fork_child();
+		bool ok = filled(p, 8 * MIB, 1) && fetch(home, 8 * MIB) == 0 && filled(home, 8 * MIB, 2);
+		fill(p, 8 * MIB, 3);
+		ok = ok && cdm_residency_home((uintptr_t)p, 8 * MIB) == 0 && filled(p, 8 * MIB, 3) && cdm_regions_valid();
+		_exit(ok ? 0 : 1);
+	}
+	cdm_engine_fork_parent();
+	cr_assert_eq(fetch(home, 8 * MIB), 0, "pages shared with a child move after all");
+	fill(home, 8 * MIB, 4);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+	cr_assert(filled(p, 8 * MIB, 1));
+	cr_assert_eq(cdm_residency_home((uintptr_t)p, 8 * MIB), 0);
+	cr_assert(filled(p, 8 * MIB, 1) && filled(home, 8 * MIB, 4));
+	cr_assert(cdm_regions_valid());
+}
+
+static double in_bss[2 * 1024 * 1024];
+
+static void statics(void)
+{
+	in_bss[1024 * 1024] = 3.5;
+	cr_assert_neq(fetch(in_bss, sizeof(in_bss)), 0, "the mover's own data, linked in here, stays");
+	cr_assert_eq(in_bss[1024 * 1024], 3.5);
+	cr_assert_eq(fetch(cdm_block_alloc(MIB, 1, false, NULL), MIB), 0);
+	double on_stack[1000];
+	struct cdm_hold hold;
+	struct cdm_operand_facts f;
+	cr_assert(cdm_residency_survey((uintptr_t)on_stack, sizeof(on_stack), true, &hold, &f));
+	cr_assert_not(f.movable, "a stack is used in place");
+	cr_assert_not(cdm_residency_survey(4096, 8, false, &hold, &f), "nothing is mapped there");
+}
+
+static void strided(int policy)
+{
+	int64_t n = 300, ld = 700;
+	double *a = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL), *b = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL);
+	double *c = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL);
+
+	for (int64_t i = 0; i < ld * n; i++) {
+		a[i] = i % ld < n ? 1 : NAN;
+		b[i] = i % ld < n ? 2 : NAN;
+		c[i] = -1;
+	}
+	struct cdm_call call = gemm(a, b, c, n, ld);
+	cr_assert(cdm_call_offload(&call));
+	for (int64_t i = 0; i < ld * n; i++)
+		cr_assert_eq(c[i], i % ld < n ? 2.0 * (double)n : -1, "policy %d element %ld", policy, (long)i);
+	cr_assert_eq(cdm_counted(&cdm_stats.staged) > 0, policy == CDM_POLICY_COPY);
+}
+
+#define BOTH(name, body)                                                                    \
+	ParameterizedTestParameters(residency, name)                                        \
+	{                                                                                   \
+		static int mechanisms[] = { CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };      \
+		return cr_make_param_array(int, mechanisms, 2);                             \
+	}                                                                                   \
+	ParameterizedTest(int *m, residency, name)                                          \
+	{                                                                                   \
+		engine_start(*m, CDM_POLICY_FIRST_USE, 64 * MIB);                           \
+		body;                                                                       \
+		cr_assert_str_eq(cdm_residency_mechanism(), mechanism_name(*m));            \
+	}
+
+BOTH(round_trips, round_trips())
+BOTH(holes, holes())
+BOTH(eviction, eviction())
+BOTH(ends_with_the_memory, ends_with_the_memory())
+BOTH(read_only_stays, read_only_stays())
+BOTH(forked, forked())
+BOTH(statics, statics())
+BOTH(strided_first_use, strided(CDM_POLICY_FIRST_USE))
+
+Test(residency, strided_copy)
+{
+	engine_start(CDM_MECHANISM_AUTO, CDM_POLICY_COPY, 64 * MIB);
+	strided(CDM_POLICY_COPY);
+}
