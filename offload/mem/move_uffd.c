@@ -14,6 +14,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #define RETRIES 1000
 #define BUSY_RETRIES 20 /* without progress: then it is a pin that lasts (O_DIRECT, io_uring) */
 
@@ -24,7 +27,6 @@ struct swap {
 	uint64_t here[8];  /* pages that have landed */
 	uintptr_t frame;   /* where the new frame is */
 	bool frame_slot;   /* it came from the full slots, so it holds old bytes */
-	bool to_device;
 };
 
 static bool whole(const struct swap *s) { return s->len == CDM_HUGE; }
@@ -192,9 +194,9 @@ static int swap_landed(struct swap *s, size_t *fresh)
 	return r;
 }
 
-static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
+static int swap_once(uintptr_t addr, size_t len, size_t *fresh)
 {
-	struct swap s = { .prog = addr, .len = len, .slot = cdm_frames_take_empty(), .to_device = to_device };
+	struct swap s = { .prog = addr, .len = len, .slot = cdm_frames_take_empty() };
 
 	*fresh = 0;
 	if (!s.slot)
@@ -209,6 +211,25 @@ static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 		cdm_frames_put_drop(s.slot);
 	else
 		slot_release(&s);
+	return r;
+}
+
+/* After a fork in which both sides wrote, a huge page can be left with some of its small pages copied. UFFDIO_MOVE
+ * (mm/userfaultfd.c, 6.8 to at least 6.18) asks the page's head whether it is shared, and refuses the rest for
+ * ever. MADV_COLLAPSE copies the chunk into a fresh huge page; it declines pages that are pinned, as it should. */
+static bool collapse(uintptr_t addr)
+{
+	cdm_uffd_unregister(addr, CDM_HUGE); /* a registered chunk with holes would not collapse */
+	int r = cdm_sys_madvise((void *)addr, CDM_HUGE, MADV_COLLAPSE);
+	return !cdm_uffd_register(addr, CDM_HUGE) && !r;
+}
+
+static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
+{
+	(void)to_device; /* interchangeable frames: a bound arena would choose whose to take */
+	int r = swap_once(addr, len, fresh);
+	if (r == -EBUSY && len == CDM_HUGE && collapse(addr))
+		r = swap_once(addr, len, fresh);
 	return r;
 }
 

@@ -1,4 +1,5 @@
 /* Moving out and home: data, counters and refusals, under both mechanisms. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -159,16 +160,21 @@ static void forked(void)
 	pid_t child = fork();
 	if (child == 0) {
 		cdm_engine_fork_child();
-		bool ok = filled(p, 8 * MIB, 1) && fetch(home, 8 * MIB) == 0 && filled(home, 8 * MIB, 2);
+		int e = fetch(home, 8 * MIB);
+		bool ok = filled(p, 8 * MIB, 1) && (e == 0 || e == -EBUSY) && filled(home, 8 * MIB, 2);
 		fill(p, 8 * MIB, 3);
 		ok = ok && cdm_residency_home((uintptr_t)p, 8 * MIB) == 0 && filled(p, 8 * MIB, 3) && cdm_regions_valid();
 		_exit(ok ? 0 : 1);
 	}
 	cdm_engine_fork_parent();
-	cr_assert_eq(fetch(home, 8 * MIB), 0, "pages shared with a child move after all");
+	int e = fetch(home, 8 * MIB);
+	cr_assert(e == 0 || e == -EBUSY, "while both sides break the sharing the kernel may refuse (got %d)", e);
 	fill(home, 8 * MIB, 4);
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert_eq(status, 0);
+	for (int i = 0; (e = fetch(home, 8 * MIB)) == -EBUSY && i < 100; i++)
+		usleep(10000);
+	cr_assert_eq(e, 0, "what was shared moves when the child has gone");
 	cr_assert(filled(p, 8 * MIB, 1));
 	cr_assert_eq(cdm_residency_home((uintptr_t)p, 8 * MIB), 0);
 	cr_assert(filled(p, 8 * MIB, 1) && filled(home, 8 * MIB, 4));
