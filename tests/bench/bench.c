@@ -49,7 +49,7 @@ static double median(double *v, int n)
 
 static double spawn_once(char *program, char **env)
 {
-	char *argv[] = { program, NULL };
+	char *argv[] = {program, NULL};
 	pid_t pid;
 	int status;
 	double begin = now();
@@ -62,7 +62,7 @@ static double spawn(const char *lib, int count, char *program)
 {
 	char preload[4096];
 	snprintf(preload, sizeof preload, "LD_PRELOAD=%s", lib);
-	char *plain[] = { NULL }, *with[] = { preload, NULL };
+	char *plain[] = {NULL}, *with[] = {preload, NULL};
 	double *added = calloc((size_t)count, sizeof *added);
 	for (int i = 0; i < count; i++) {
 		double first = spawn_once(program, i % 2 ? with : plain);
@@ -76,7 +76,7 @@ static double small_blocks(void)
 {
 	enum { LIVE = 64, PAIRS = 200000, BATCHES = 15 };
 	double ns[BATCHES];
-	void *live[LIVE] = { 0 };
+	void *live[LIVE] = {0};
 	uint32_t seed = 1;
 	for (int b = 0; b < BATCHES; b++) {
 		double begin = cpu();
@@ -127,7 +127,7 @@ static double gemm(char type, int n, int count, int calls)
 	double (*time_of)(void) = n <= 32 ? cpu : now; /* libraries use one thread for these */
 	size_t elem = type == 's' ? 4 : type == 'd' ? 8 : 16;
 	gemm_fn *call = type == 's' ? sgemm_ : type == 'd' ? dgemm_ : zgemm_;
-	const double done[2] = { 1, 0 }, dzero[2] = { 0, 0 };
+	const double done[2] = {1, 0}, dzero[2] = {0, 0};
 	const float sone = 1, szero = 0;
 	const void *one = type == 's' ? (const void *)&sone : done, *zero = type == 's' ? (const void *)&szero : dzero;
 	void *a = matrix((size_t)n, elem), *b = matrix((size_t)n, elem), *c = matrix((size_t)n, elem);

@@ -116,12 +116,13 @@ class Bench:
         core = self.core_in_force(OPENBLAS)
         args = ["gemm", "d", 32, 25, 2000]
         library = f"{OPENBLAS}/libopenblas.so.0"
+        device = dict(CDM_MIN_WORK="0", CDM_BLAS=library, CDM_THREADS="1", LD_LIBRARY_PATH=NETLIB)
         direct = dict(LD_LIBRARY_PATH=OPENBLAS, OPENBLAS_NUM_THREADS="1")
         if core:
             direct["OPENBLAS_CORETYPE"] = core
         pairs = self.pairs(
             9,
-            lambda: self.number(args, True, CDM_MIN_WORK="0", CDM_BLAS=library, CDM_THREADS="1", LD_LIBRARY_PATH=NETLIB),
+            lambda: self.number(args, True, **device),
             lambda: self.number(args, False, **direct))
         self.row("an offloaded call, operands resident, added", "<=", 1.0, [(a - b) / 1000 for a, b in pairs], "us")
 
