@@ -121,6 +121,7 @@ int main(int argc, char **argv)
 		for (int i = j; i < n; i++)
 			sum += l(i, j) * l(i, j);
 	const double res = residual(a, l);
-	std::printf("chol_cpp n=%d residual=%.1e\nchecksum=%.15e\nseconds=%.6f\n", n, res, std::sqrt(sum), took.count());
+	std::printf("chol_cpp n=%d residual=%.1e\nchecksum=%.15e\nseconds=%.6f\n", n, res, std::sqrt(sum),
+		    took.count());
 	return !(res < 1e-12 && indefinite_is_refused());
 }

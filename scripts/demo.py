@@ -50,7 +50,8 @@ def reported(command, lib, folder):
 def describe(name, r):
     calls, moved = r["calls"], r["bytes"]
     why = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in calls["declined"].items() if n)
-    print(f"  {name}: {calls['offloaded']} of {calls['seen']} calls on the device" + (f" (stayed: {why})" if why else ""))
+    stayed = f" (stayed: {why})" if why else ""
+    print(f"  {name}: {calls['offloaded']} of {calls['seen']} calls on the device{stayed}")
     print(f"    {size(moved['to_device'])} moved to the device, {size(moved['first_touch'])} allocated there, "
           f"{size(moved['to_host'])} moved home, {size(moved['staged'])} staged; "
           f"peak {size(r['device']['peak'])} of {size(r['device']['capacity'])}")
@@ -70,9 +71,9 @@ def measure(command, lib, runs):
 def table_row(name, t, sums):
     apart = abs(sums["libcdm"] - sums["netlib"]) / abs(sums["netlib"])
     agree = apart <= TOLERANCE
+    verdict = f"{'agree' if agree else 'DIFFER'} ({apart:.0e})"
     print(f"{name:34} {t['netlib']:7.2f} s {t['libcdm']:7.2f} s {t['netlib'] / t['libcdm']:6.1f} x "
-          f"{t['OpenBLAS']:8.2f} s {t['netlib'] / t['OpenBLAS']:6.1f} x  {'agree' if agree else 'DIFFER'} ({apart:.0e})",
-          flush=True)
+          f"{t['OpenBLAS']:8.2f} s {t['netlib'] / t['OpenBLAS']:6.1f} x  {verdict}", flush=True)
     return agree
 
 
@@ -102,8 +103,8 @@ def main():
         versus = times["OpenBLAS"] / times["libcdm"]
         compared.append(f"  {name}: {versus:.2f} x the speed of OpenBLAS preloaded")
     device = reports[0][1]["device"]
-    print(f"\ndevice {device['name']}, {size(device['capacity'])}, mechanism {device['mechanism']}, computing with "
-          f"{device['blas']}")
+    print(f"\ndevice {device['name']}, {size(device['capacity'])}, mechanism {device['mechanism']}, computing with\n"
+          f"  {device['blas']}")
     for name, report in reports:
         describe(name, report)
     print("\n".join(["", *compared]))

@@ -46,4 +46,7 @@ void cdm_hook_resolve(void);
  * library defines it first. */
 void cdm_hook_check(void);
 
+/* malloc.c, after the engine's start: from now on large allocations are blocks, if the program's malloc is libcdm's. */
+void cdm_malloc_start(void);
+
 #endif

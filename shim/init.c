@@ -36,6 +36,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	cdm_blas_register();
 	cdm_engine_on_faults(cdm_fault_install);
 	cdm_engine_init(envp);
+	cdm_malloc_start();
 	cdm_hook_check();
 	pthread_atfork(cdm_engine_fork_prepare, cdm_engine_fork_parent, fork_child);
 }

@@ -3,6 +3,7 @@
  * A block of libcdm's starts on a page; nearly no pointer of libc's does. So free(), realloc() and
  * malloc_usable_size() ask the shadow page map about page-aligned pointers only.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
@@ -16,6 +17,20 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define SITE __builtin_return_address(0)
 
+/* Requests from this size are blocks: CDM_MIN_ALLOC once the engine is ready. Never, when another preloaded
+ * allocator comes first: it would be handed libcdm's blocks to free. */
+static size_t block_from = SIZE_MAX;
+static void *(*first_realloc)(void *p, size_t n); /* the one that the program reaches */
+
+void cdm_malloc_start(void)
+{
+	bool ours = dlsym(RTLD_DEFAULT, "malloc") == (void *)malloc && dlsym(RTLD_DEFAULT, "free") == (void *)free;
+
+	first_realloc = (void *(*)(void *, size_t))dlsym(RTLD_DEFAULT, "realloc");
+	if (ours && first_realloc == realloc)
+		block_from = cdm_min_alloc;
+}
+
 static inline bool maybe_ours(const void *p) { return !((uintptr_t)p & PAGE_MASK) && p; }
 
 /* A failing block is tried at libc, which may have small pieces left, and which sets errno. */
@@ -23,7 +38,7 @@ static void *block_or(void *block, size_t align, size_t n) { return block ? bloc
 
 CDM_EXPORT void *malloc(size_t n)
 {
-	if (likely(n < cdm_min_alloc))
+	if (likely(n < block_from))
 		return cdm_next.malloc(n);
 	void *p = cdm_block_alloc(n, 1, false, SITE);
 	return p ? p : cdm_next.malloc(n);
@@ -33,7 +48,7 @@ CDM_EXPORT void *calloc(size_t n, size_t each)
 {
 	size_t bytes;
 
-	if (__builtin_mul_overflow(n, each, &bytes) || likely(bytes < cdm_min_alloc))
+	if (__builtin_mul_overflow(n, each, &bytes) || likely(bytes < block_from))
 		return cdm_next.calloc(n, each);
 	void *p = cdm_block_alloc(bytes, 1, true, SITE);
 	return p ? p : cdm_next.calloc(n, each);
@@ -85,7 +100,7 @@ static void *realloc_block(void *p, size_t n, const void *site)
 		cdm_block_free(p);
 		return NULL;
 	}
-	q = n < cdm_min_alloc ? shrink_to_libc(p, n) : cdm_block_realloc(p, n, site);
+	q = n < block_from ? shrink_to_libc(p, n) : cdm_block_realloc(p, n, site);
 	if (!q)
 		errno = ENOMEM;
 	return q;
@@ -95,7 +110,7 @@ static void *realloc_any(void *p, size_t n, const void *site)
 {
 	if (__builtin_expect(maybe_ours(p), 0) && cdm_block_size(p))
 		return realloc_block(p, n, site);
-	if (likely(n < cdm_min_alloc))
+	if (likely(n < block_from))
 		return cdm_next.realloc(p, n);
 	return grow_to_block(p, n, site);
 }
@@ -110,6 +125,8 @@ CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (first_realloc && first_realloc != realloc)
+		return first_realloc(p, bytes);
 	return realloc_any(p, bytes, SITE);
 }
 
@@ -117,21 +134,21 @@ static bool power_of_two(size_t n) { return n && !(n & (n - 1)); }
 
 CDM_EXPORT void *memalign(size_t align, size_t n)
 {
-	if (likely(n < cdm_min_alloc) || !power_of_two(align))
+	if (likely(n < block_from) || !power_of_two(align))
 		return cdm_next.memalign(align, n);
 	return block_or(cdm_block_alloc(n, align, false, SITE), align, n);
 }
 
 CDM_EXPORT void *aligned_alloc(size_t align, size_t n)
 {
-	if (likely(n < cdm_min_alloc) || !power_of_two(align))
+	if (likely(n < block_from) || !power_of_two(align))
 		return cdm_next.aligned_alloc(align, n);
 	return block_or(cdm_block_alloc(n, align, false, SITE), align, n);
 }
 
 CDM_EXPORT int posix_memalign(void **out, size_t align, size_t n)
 {
-	if (likely(n < cdm_min_alloc) || !power_of_two(align) || align % sizeof(void *))
+	if (likely(n < block_from) || !power_of_two(align) || align % sizeof(void *))
 		return cdm_next.posix_memalign(out, align, n);
 	void *p = cdm_block_alloc(n, align, false, SITE);
 	if (!p)
@@ -142,14 +159,14 @@ CDM_EXPORT int posix_memalign(void **out, size_t align, size_t n)
 
 CDM_EXPORT void *valloc(size_t n)
 {
-	if (likely(n < cdm_min_alloc))
+	if (likely(n < block_from))
 		return cdm_next.valloc(n);
 	return block_or(cdm_block_alloc(n, PAGE_MASK + 1, false, SITE), PAGE_MASK + 1, n);
 }
 
 CDM_EXPORT void *pvalloc(size_t n)
 {
-	if (likely(n < cdm_min_alloc) || n > PTRDIFF_MAX)
+	if (likely(n < block_from) || n > PTRDIFF_MAX)
 		return cdm_next.pvalloc(n);
 	return block_or(cdm_block_alloc((n + PAGE_MASK) & ~PAGE_MASK, PAGE_MASK + 1, false, SITE), PAGE_MASK + 1, n);
 }

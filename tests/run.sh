@@ -31,7 +31,10 @@ run_one()
 	case $status in
 	0) passed=$((passed + 1)); result passed "$name" $took ;;
 	77) skipped=$((skipped + 1)); result skipped "$name" $took "$(tail -n 1 "$log")" ;;
-	124 | 137) failed=$((failed + 1)); result FAILED "$name" $took "over its limit of $limit s ($log)" ;;
+	124 | 137)
+		why="over its limit of $limit s"
+		[ $took -ge "$limit" ] || why="killed, exit status $status"
+		failed=$((failed + 1)); result FAILED "$name" $took "$why ($log)" ;;
 	*) failed=$((failed + 1)); result FAILED "$name" $took "exit status $status ($log)" ;;
 	esac
 	case $status in 0 | 77) ;; *) tail -n "${TAIL:-25}" "$log" | sed 's/^/    | /' ;; esac

@@ -19,9 +19,8 @@
 #define MiB ((size_t)1 << 20)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const size_t sizes[] = { 1,	 24,	  4096,	       65535,	     64 * KiB,	    MiB - 16, MiB - 1,
-				MiB,	 MiB + 1, 2 * MiB - 1, 2 * MiB,	     2 * MiB + 4097, 3 * MiB,  9 * MiB + 7,
-				40 * MiB };
+static const size_t sizes[] = {1,       24,          4096,    65535,          64 * KiB, MiB - 16,    MiB - 1, MiB,
+			       MiB + 1, 2 * MiB - 1, 2 * MiB, 2 * MiB + 4097, 3 * MiB,  9 * MiB + 7, 40 * MiB};
 static int portable;
 
 /* Out of the compiler's sight: requests that no allocator can meet. */
@@ -29,7 +28,10 @@ static void *(*volatile resize)(void *, size_t) = realloc;
 static void *(*volatile resize_array)(void *, size_t, size_t) = reallocarray;
 static volatile size_t huge_size = (size_t)PTRDIFF_MAX + 1, half_size = SIZE_MAX / 2 + 1;
 
-static unsigned char mark(size_t i, unsigned seed) { return (unsigned char)(i * 31 + (i >> 12) * 7 + seed); }
+static unsigned char mark(size_t i, unsigned seed)
+{
+	return (unsigned char)(i * 31 + (i >> 12) * 7 + seed);
+}
 
 static void paint(unsigned char *p, size_t n, unsigned seed)
 {
@@ -147,7 +149,8 @@ static void test_aligned(void)
 			CHECK(posix_memalign(&p, align, sizes[i]) == 0 && errno == 5);
 			CHECK(p && (uintptr_t)p % align == 0 && malloc_usable_size(p) >= sizes[i]);
 			memset(p, 1, sizes[i]);
-			void *q = i % 4 ? memalign(align, sizes[i]) : aligned_alloc(align, (sizes[i] + align - 1) & -align);
+			void *q = i % 4 ? memalign(align, sizes[i])
+					: aligned_alloc(align, (sizes[i] + align - 1) & -align);
 			CHECK(q && (uintptr_t)q % align == 0);
 			memset(q, 2, sizes[i]);
 			CHECK(all(p, sizes[i], 1));

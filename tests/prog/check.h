@@ -7,13 +7,13 @@
 
 static atomic_int check_failures, check_count;
 
-#define CHECK(what)                                                                                     \
-	do {                                                                                            \
-		check_count++;                                                                          \
-		if (!(what)) {                                                                          \
-			check_failures++;                                                               \
-			fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #what); \
-		}                                                                                       \
+#define CHECK(what)                                                                                                    \
+	do {                                                                                                           \
+		check_count++;                                                                                         \
+		if (!(what)) {                                                                                         \
+			check_failures++;                                                                              \
+			fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #what);               \
+		}                                                                                                      \
 	} while (0)
 
 static inline int check_end(const char *name)

@@ -103,6 +103,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	wrong += !product_is_right(inherited);
-	printf("%d forks, %d children failed; parent: %ld products, %d wrong\n", forks, failed, (long)products, (int)wrong);
+	printf("%d forks, %d children failed; parent: %ld products, %d wrong\n", forks, failed, (long)products,
+	       (int)wrong);
 	return failed != 0 || wrong != 0;
 }

@@ -52,7 +52,8 @@ int main(void)
 			serve(pair[1], inherited);
 		int status = 0;
 		if (write(pair[0], &bytes, sizeof bytes) != sizeof bytes ||
-		    read(pair[0], &reply, sizeof reply) != sizeof reply || waitpid(child, &status, 0) != child || status)
+		    read(pair[0], &reply, sizeof reply) != sizeof reply || waitpid(child, &status, 0) != child ||
+		    status)
 			return 4;
 		printf("%zu %016llx\n", bytes, (unsigned long long)reply);
 		close(pair[0]), close(pair[1]);

@@ -16,7 +16,10 @@
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
-static int all(const char *p, size_t n, char value) { return p[0] == value && memcmp(p, p + 1, n - 1) == 0; }
+static int all(const char *p, size_t n, char value)
+{
+	return p[0] == value && memcmp(p, p + 1, n - 1) == 0;
+}
 
 /* Whether every page of the range is mapped. */
 static int mapped(char *p, size_t n)

@@ -9,13 +9,16 @@ export GIT_AUTHOR_DATE='2001-02-03T04:05:06Z' GIT_COMMITTER_DATE='2001-02-03T04:
 ulimit -c 0
 
 compare true true
-compare "bash, pipes and status" bash -c 'for i in 1 2 3; do echo $i | cat; done; x=$(seq 1000 | wc -l); echo $x; exit 3'
+compare "bash, pipes and status" bash -c 'for i in 1 2 3; do echo $i | cat; done
+	x=$(seq 1000 | wc -l); echo $x; exit 3'
 compare "stderr and closed files" sh -c 'ls /nonexistent; ls . >&-; exec 2>&-; ls /nonexistent; exit 5'
 compare "little address space" sh -c 'ulimit -v 400000; seq 100000 | sort -n | tail -n 1'
 compare "few files" sh -c 'ulimit -n 8; seq 1000 | sort | head -n 3'
 compare "sort, threads" sh -c 'seq 400000 | sort -r --parallel=4 -S 64M | md5sum'
-compare "tar and gzip" sh -c "tar -C '$PWD' --mtime=@0 --sort=name --owner=0 --group=0 -cf - offload policy | gzip -n | md5sum"
-compare "dd in large blocks" sh -c 'dd if=/dev/zero bs=32M count=3 2>/dev/null | md5sum; dd if=/dev/zero of=f bs=8M count=2 status=none; cksum f'
+compare "tar and gzip" sh -c "tar -C '$PWD' --mtime=@0 --sort=name --owner=0 --group=0 -cf - offload policy |
+	gzip -n | md5sum"
+compare "dd in large blocks" sh -c 'dd if=/dev/zero bs=32M count=3 2>/dev/null | md5sum
+	dd if=/dev/zero of=f bs=8M count=2 status=none; cksum f'
 printf 'all: a b c d\na b c d:\n\t@sleep 0.01; expr $(words $^) + 1\n' >"$tmp/mk"
 compare "make -j" make -sOtarget -j1 -f "$tmp/mk"
 compare "killed by itself, TERM" sh -c 'kill -TERM $$'
@@ -32,7 +35,8 @@ if have gcc; then
 		gcc -O2 -o a a.c && ./a; echo $?; printf "int x = ;\n" >b.c; gcc -c b.c'
 fi
 if have perl; then
-	compare "perl" perl -e 'my %h; $h{$_ % 977} .= $_ for 1..300000; print length(join "", sort values %h), "\n"; die "end\n"'
+	compare "perl" perl -e 'my %h; $h{$_ % 977} .= $_ for 1..300000;
+		print length(join "", sort values %h), "\n"; die "end\n"'
 fi
 have java && compare "java -version" java -version
 
@@ -57,7 +61,9 @@ END
 compare "python3" $python "$tmp/p.py"
 compare "python3, an exception" $python -c 'def f(n): return 1 // n
 f(0)'
-compare "numpy" $python -c 'import numpy as np; a = np.arange(250000.0).reshape(500, 500); print((a * 2).sum(), a.T.copy()[3, 4])'
+compare "numpy" $python -c 'import numpy as np
+a = np.arange(250000.0).reshape(500, 500)
+print((a * 2).sum(), a.T.copy()[3, 4])'
 compare "C++ that throws across libraries" "$B/tests/prog/throw"
 compare "a fork server" "$B/tests/prog/forkserver"
 

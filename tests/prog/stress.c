@@ -48,7 +48,7 @@ static size_t draw_size(uint64_t *state)
 static void paint(struct block *b, size_t size, uint64_t seed)
 {
 	uint64_t *w = (uint64_t *)b;
-	*b = (struct block){ seed, size };
+	*b = (struct block){seed, size};
 	for (size_t i = 2; i < size / 8; i += i < 512 ? 1 : 61)
 		w[i] = seed * (i | 1);
 }
@@ -140,7 +140,7 @@ static void one(struct block **slot, uint64_t *state)
 static void *worker(void *arg)
 {
 	uint64_t state = (uint64_t)(uintptr_t)arg;
-	struct block *slot[SLOTS] = { 0 };
+	struct block *slot[SLOTS] = {0};
 	while (!stop)
 		one(slot, &state);
 	for (int i = 0; i < SLOTS; i++)
@@ -153,7 +153,7 @@ static void fork_one(struct block *kept, uint64_t *state)
 {
 	pid_t child = fork();
 	if (child == 0) {
-		struct block *slot[SLOTS] = { 0 };
+		struct block *slot[SLOTS] = {0};
 		for (int i = 0; i < 200; i++)
 			one(slot, state);
 		CHECK(painted(kept, kept->size));
