@@ -86,14 +86,26 @@ FORWARD(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler
 FORWARD(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 FORWARD(pthread_sigmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 
-static void check_one(const char *name)
+/* The object at the front of the program's search order for name. */
+static bool provider(const char *name, Dl_info *info)
+{
+	void *p = dlsym(RTLD_DEFAULT, name);
+	return p && dladdr(p, info);
+}
+
+bool cdm_hook_reached(const char *name)
 {
 	Dl_info ours, theirs;
-	void *p = dlsym(RTLD_DEFAULT, name);
 
-	if (!p || !dladdr(p, &theirs) || !dladdr((void *)cdm_hook_check, &ours) || ours.dli_fbase == theirs.dli_fbase)
-		return;
-	cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name, theirs.dli_fname);
+	return !provider(name, &theirs) || !dladdr((void *)cdm_hook_check, &ours) || ours.dli_fbase == theirs.dli_fbase;
+}
+
+static void check_one(const char *name)
+{
+	Dl_info theirs;
+
+	if (!cdm_hook_reached(name) && provider(name, &theirs))
+		cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name, theirs.dli_fname);
 }
 
 void cdm_hook_check(void)

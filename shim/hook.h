@@ -9,6 +9,7 @@
 #define CDM_SHIM_HOOK_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -42,6 +43,8 @@ extern struct cdm_next cdm_next;
 
 /* Looks everything up now. Idempotent; called by the constructor and by the first hooked call before it. */
 void cdm_hook_resolve(void);
+/* The program's calls of name reach libcdm, and no other library's definition before it. */
+bool cdm_hook_reached(const char *name);
 /* After the look-up: logs, at level info, every hook that the program does not reach because another preloaded
  * library defines it first. */
 void cdm_hook_check(void);

@@ -20,14 +20,13 @@
 /* Requests from this size are blocks: CDM_MIN_ALLOC once the engine is ready. Never, when another preloaded
  * allocator comes first: it would be handed libcdm's blocks to free. */
 static size_t block_from = SIZE_MAX;
-static void *(*first_realloc)(void *p, size_t n); /* the one that the program reaches */
+static void *(*first_realloc)(void *p, size_t n); /* that of such an allocator, else NULL */
 
 void cdm_malloc_start(void)
 {
-	bool ours = dlsym(RTLD_DEFAULT, "malloc") == (void *)malloc && dlsym(RTLD_DEFAULT, "free") == (void *)free;
-
-	first_realloc = (void *(*)(void *, size_t))dlsym(RTLD_DEFAULT, "realloc");
-	if (ours && first_realloc == realloc)
+	if (!cdm_hook_reached("realloc"))
+		first_realloc = (void *(*)(void *, size_t))dlsym(RTLD_DEFAULT, "realloc");
+	else if (cdm_hook_reached("malloc") && cdm_hook_reached("free"))
 		block_from = cdm_min_alloc;
 }
 
@@ -125,7 +124,7 @@ CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (first_realloc && first_realloc != realloc)
+	if (first_realloc)
 		return first_realloc(p, bytes);
 	return realloc_any(p, bytes, SITE);
 }
