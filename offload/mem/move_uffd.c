@@ -24,9 +24,9 @@
 struct swap {
 	uintptr_t prog, land, slot;
 	size_t len;
-	uint64_t here[8];  /* pages that have landed */
-	uintptr_t frame;   /* where the new frame is */
-	bool frame_slot;   /* it came from the full slots, so it holds old bytes */
+	uint64_t here[8]; /* pages that have landed */
+	uintptr_t frame; /* where the new frame is */
+	bool frame_slot; /* it came from the full slots, so it holds old bytes */
 };
 
 static bool whole(const struct swap *s) { return s->len == CDM_HUGE; }
@@ -117,21 +117,23 @@ static void put_back(struct swap *s, size_t from)
 	}
 }
 
-/* A new frame for the pages: one that another swap left, or fresh memory of the side it is for. */
+/* ---- a whole chunk: one 2 MiB frame ---- */
+
+/* A frame that another swap left, or a fresh one of the device's. */
 static int frame_take(struct swap *s)
 {
 	void *p;
 
-	s->frame = whole(s) && cdm_device.mem->interchangeable ? cdm_frames_take_full() : 0;
+	s->frame = cdm_device.mem->interchangeable ? cdm_frames_take_full() : 0;
 	s->frame_slot = s->frame != 0;
 	if (s->frame)
 		return 0;
-	int r = cdm_device.mem->reserve(s->len, &p);
+	int r = cdm_device.mem->reserve(CDM_HUGE, &p);
 	if (r)
 		return r;
-	r = cdm_device.mem->commit(p, s->len);
+	r = cdm_device.mem->commit(p, CDM_HUGE);
 	if (r)
-		cdm_device.mem->unreserve(p, s->len);
+		cdm_device.mem->unreserve(p, CDM_HUGE);
 	else
 		s->frame = (uintptr_t)p;
 	return r;
@@ -140,45 +142,17 @@ static int frame_take(struct swap *s)
 static void frame_drop(struct swap *s, bool left)
 {
 	if (!s->frame_slot)
-		cdm_device.mem->unreserve((void *)s->frame, s->len);
+		cdm_device.mem->unreserve((void *)s->frame, CDM_HUGE);
 	else if (left)
 		cdm_frames_put_empty(s->frame);
 	else
 		cdm_frames_put_drop(s->frame);
 }
 
-/* Fills the new frame: landed pages are copied, holes read as zeros. Returns the bytes that were holes. */
-static size_t frame_fill(const struct swap *s)
+/* All of its pages have landed, or none had memory: then the frame is to read as zeros. */
+static int swap_whole(struct swap *s)
 {
-	size_t pages = s->len / CDM_PAGE, holes = 0;
-
-	for (size_t i = 0, to; i < pages; i = to) {
-		to = run_end(s->here, i, pages);
-		size_t at = i * CDM_PAGE, n = (to - i) * CDM_PAGE;
-		if (marked(s->here, i)) {
-			cdm_copy_large((void *)(s->frame + at), (void *)(s->land + at), n);
-			continue;
-		}
-		holes += n;
-		if (s->frame_slot)
-			cdm_zero_large((void *)(s->frame + at), n);
-	}
-	return holes;
-}
-
-static void slot_release(const struct swap *s)
-{
-	bool keep = whole(s) && cdm_device.mem->interchangeable && run_end(s->here, 0, CDM_HUGE / CDM_PAGE) == 512 &&
-		    marked(s->here, 0);
-
-	if (keep)
-		cdm_frames_put_full(s->slot);
-	else
-		cdm_frames_put_drop(s->slot);
-}
-
-static int swap_landed(struct swap *s, size_t *fresh)
-{
+	bool landed = marked(s->here, 0);
 	size_t moved = 0;
 	int r = frame_take(s);
 
@@ -186,15 +160,78 @@ static int swap_landed(struct swap *s, size_t *fresh)
 		put_back(s, 0);
 		return r;
 	}
-	*fresh = frame_fill(s);
-	r = move_patiently(s->prog, s->frame, s->len, &moved);
+	if (landed)
+		cdm_copy_large((void *)s->frame, (void *)s->land, CDM_HUGE);
+	else if (s->frame_slot)
+		cdm_zero_large((void *)s->frame, CDM_HUGE);
+	/* Empty as the range is, this frees its table of small pages (PT_RECLAIM, Linux 6.14), and a huge frame can
+	 * stay whole. */
+	cdm_sys_madvise((void *)s->prog, CDM_HUGE, MADV_DONTNEED);
+	r = move_patiently(s->prog, s->frame, CDM_HUGE, &moved);
 	if (r) /* what went holds the right bytes; the rest gets its old pages */
 		put_back(s, moved / CDM_PAGE);
 	frame_drop(s, !r);
 	return r;
 }
 
-static int swap_once(uintptr_t addr, size_t len, size_t *fresh)
+/* ---- a part of a chunk, or one with holes: small frames for the pages that exist ---- */
+
+/* One run of pages, [i, to), through the reservation at frame. */
+static int swap_run(struct swap *s, size_t i, size_t to, size_t *moved)
+{
+	size_t at = i * CDM_PAGE, n = (to - i) * CDM_PAGE;
+
+	*moved = 0;
+	int r = cdm_device.mem->commit((void *)(s->frame + at), n);
+	if (r)
+		return r;
+	cdm_copy_large((void *)(s->frame + at), (void *)(s->land + at), n);
+	return move_patiently(s->prog + at, s->frame + at, n, moved);
+}
+
+static int swap_sparse(struct swap *s)
+{
+	size_t pages = s->len / CDM_PAGE;
+	void *p;
+	int r = cdm_device.mem->reserve(s->len, &p);
+
+	if (r) {
+		put_back(s, 0);
+		return r;
+	}
+	s->frame = (uintptr_t)p;
+	for (size_t i = 0, to; !r && i < pages; i = to) {
+		size_t moved;
+		to = run_end(s->here, i, pages);
+		if (!marked(s->here, i))
+			continue;
+		r = swap_run(s, i, to, &moved);
+		if (r)
+			put_back(s, i + moved / CDM_PAGE);
+	}
+	cdm_device.mem->unreserve(p, s->len);
+	return r;
+}
+
+/* The bytes that had no memory. */
+static size_t hole_bytes(const struct swap *s)
+{
+	size_t pages = s->len / CDM_PAGE, n = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		n += !marked(s->here, i);
+	return n * CDM_PAGE;
+}
+
+static int swap_landed(struct swap *s, bool to_device, size_t *fresh)
+{
+	*fresh = hole_bytes(s);
+	if (whole(s) && (*fresh == 0 || (*fresh == s->len && to_device)))
+		return swap_whole(s);
+	return *fresh == s->len ? 0 : swap_sparse(s);
+}
+
+static int swap_once(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 {
 	struct swap s = { .prog = addr, .len = len, .slot = cdm_frames_take_empty() };
 
@@ -206,11 +243,11 @@ static int swap_once(uintptr_t addr, size_t len, size_t *fresh)
 	if (r)
 		put_back(&s, 0);
 	else
-		r = swap_landed(&s, fresh);
-	if (r)
-		cdm_frames_put_drop(s.slot);
+		r = swap_landed(&s, to_device, fresh);
+	if (!r && whole(&s) && *fresh == 0 && cdm_device.mem->interchangeable)
+		cdm_frames_put_full(s.slot); /* the old frame serves the next swap */
 	else
-		slot_release(&s);
+		cdm_frames_put_drop(s.slot);
 	return r;
 }
 
@@ -226,10 +263,9 @@ static bool collapse(uintptr_t addr)
 
 static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 {
-	(void)to_device; /* interchangeable frames: a bound arena would choose whose to take */
-	int r = swap_once(addr, len, fresh);
+	int r = swap_once(addr, len, to_device, fresh);
 	if (r == -EBUSY && len == CDM_HUGE && collapse(addr))
-		r = swap_once(addr, len, fresh);
+		r = swap_once(addr, len, to_device, fresh);
 	return r;
 }
 
