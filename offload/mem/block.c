@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "offload/base/log.h"
+#include "offload/base/lock.h"
 #include "offload/base/stats.h"
 #include "offload/mem/region.h"
 
@@ -30,12 +30,16 @@
 
 size_t cdm_min_alloc = SIZE_MAX;
 
+/* Guards the cache below and the `cached` mark of blocks. Taken alone on the fast paths, which make no system call,
+ * or inside the map lock; nothing is taken inside it. Signals may come: only malloc and free take it alone, and they
+ * are not for signal handlers. */
+static cdm_lock cache_lock;
 static struct cdm_region *bin[BINS];
 static struct cdm_region *oldest, *newest;
 static size_t cached_bytes;
 static _Atomic uintptr_t window, cursor;
 
-/* ---- the cache of free blocks (map lock held) ---- */
+/* ---- the cache of free blocks (cache lock held) ---- */
 
 /* Four bins for each power of two. */
 static int bin_of(size_t len)
@@ -105,6 +109,13 @@ static struct cdm_region *cache_take(size_t len, size_t align)
 	return NULL;
 }
 
+static bool cache_overdue(void)
+{
+	return oldest && (cached_bytes > CACHE_MAX || cdm_now_ns() - oldest->freed_ns > DECAY_NS);
+}
+
+/* ---- giving free blocks back (both locks held) ---- */
+
 struct trim {
 	void *base[TRIM_BATCH];
 	size_t len[TRIM_BATCH];
@@ -119,20 +130,36 @@ static void cache_expel(struct cdm_region *r, struct trim *t)
 	cdm_region_cut(r->base, r->len);
 }
 
-/* Takes what is too old or too much off the books; the caller unmaps it without the lock. */
-static void cache_trim(struct trim *t, size_t limit)
-{
-	uint64_t now = oldest ? cdm_now_ns() : 0;
-
-	while (oldest && t->n < TRIM_BATCH && !atomic_load(&oldest->moving) &&
-	       (cached_bytes > limit || now - oldest->freed_ns > DECAY_NS))
-		cache_expel(oldest, t);
-}
-
+/* The caller unmaps without the locks. */
 static void trim_unmap(const struct trim *t)
 {
 	for (int i = 0; i < t->n; i++)
 		cdm_sys_munmap(t->base[i], t->len[i]);
+}
+
+static void trim_enter(uint64_t *mask)
+{
+	cdm_map_enter(mask);
+	cdm_lock_take(&cache_lock);
+}
+
+static void trim_leave(const uint64_t *mask)
+{
+	cdm_lock_drop(&cache_lock);
+	cdm_map_leave(mask);
+}
+
+/* What is too old or too much. */
+static void cache_trim(void)
+{
+	struct trim t = { .n = 0 };
+	uint64_t mask;
+
+	trim_enter(&mask);
+	while (t.n < TRIM_BATCH && cache_overdue() && !atomic_load(&oldest->moving))
+		cache_expel(oldest, &t);
+	trim_leave(&mask);
+	trim_unmap(&t);
 }
 
 size_t cdm_block_reclaim(size_t bytes)
@@ -141,7 +168,7 @@ size_t cdm_block_reclaim(size_t bytes)
 	size_t got = 0;
 	uint64_t mask;
 
-	cdm_map_enter(&mask);
+	trim_enter(&mask);
 	struct cdm_region *r = oldest;
 	while (r && got < bytes && t.n < TRIM_BATCH) {
 		struct cdm_region *next = r->newer;
@@ -151,10 +178,14 @@ size_t cdm_block_reclaim(size_t bytes)
 		}
 		r = next;
 	}
-	cdm_map_leave(&mask);
+	trim_leave(&mask);
 	trim_unmap(&t);
 	return got;
 }
+
+void cdm_block_fork_prepare(void) { cdm_lock_take(&cache_lock); }
+void cdm_block_fork_parent(void) { cdm_lock_drop(&cache_lock); }
+void cdm_block_fork_child(void) { cdm_lock_reset(&cache_lock); }
 
 /* ---- address space ---- */
 
@@ -235,30 +266,35 @@ static size_t block_length(size_t size, size_t *align)
 	return len;
 }
 
-static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
+/* The pages of a reused block become fresh zeros. */
+static void pages_drop(struct cdm_region *r)
 {
-	struct trim t = { .n = 0 };
 	uint64_t mask;
 
 	cdm_map_enter(&mask);
-	struct cdm_region *r = cache_take(len, align);
-	if (r) {
-		atomic_fetch_add(&r->generation, 2);
-		r->site = site;
-		r->uses = r->last_use = r->moved = 0;
-		if (zero && r->len > ZERO_MAX) {
-			cdm_region_state(r, r->base, r->len, CDM_HOST, true);
-			cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED);
-		}
-		r->born = r->resident;
-	}
-	cache_trim(&t, CACHE_MAX);
+	cdm_region_state(r, r->base, r->len, CDM_HOST, true);
+	cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED);
 	cdm_map_leave(&mask);
-	trim_unmap(&t);
+}
+
+static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
+{
+	cdm_lock_take(&cache_lock);
+	struct cdm_region *r = cache_take(len, align);
+	bool overdue = cache_overdue();
+	cdm_lock_drop(&cache_lock);
+	if (overdue)
+		cache_trim();
 	if (!r)
 		return NULL;
-	if (zero && r->len <= ZERO_MAX)
+	atomic_fetch_add(&r->generation, 2);
+	r->site = site;
+	r->uses = r->last_use = r->moved = 0;
+	if (zero && r->len > ZERO_MAX)
+		pages_drop(r);
+	else if (zero)
 		memset((void *)r->base, 0, r->len);
+	r->born = r->resident;
 	return (void *)r->base;
 }
 
@@ -315,26 +351,45 @@ static bool reusable(const struct cdm_region *r)
 	return r->len <= CACHE_MAX;
 }
 
-bool cdm_block_free(void *p)
+/* Its use is remembered, or its memory is not for others: that takes the map lock. */
+static bool free_slowly(struct cdm_region *r, bool keep)
 {
 	struct trim t = { .n = 0 };
 	uint64_t mask;
 
-	if (!block_find(p))
-		return false;
 	cdm_map_enter(&mask);
-	cdm_region_settle((uintptr_t)p, 1, &mask);
-	struct cdm_region *r = block_find(p);
-	if (r) {
-		cdm_region_note(r);
+	cdm_region_settle(r->base, r->len, &mask);
+	cdm_region_note(r);
+	cdm_lock_take(&cache_lock);
+	bool ours = !r->cached;
+	if (ours)
 		cache_put(r);
-		if (!reusable(r))
-			cache_expel(r, &t);
-		cache_trim(&t, CACHE_MAX);
-	}
-	cdm_map_leave(&mask);
+	if (ours && !keep)
+		cache_expel(r, &t);
+	trim_leave(&mask);
 	trim_unmap(&t);
-	return r != NULL;
+	return ours;
+}
+
+bool cdm_block_free(void *p)
+{
+	struct cdm_region *r = block_find(p);
+
+	if (!r)
+		return false;
+	bool keep = reusable(r);
+	if (!keep || r->uses)
+		return free_slowly(r, keep);
+	cdm_lock_take(&cache_lock);
+	bool ours = !r->cached, overdue = false; /* two threads may free it at once */
+	if (ours) {
+		cache_put(r);
+		overdue = cache_overdue();
+	}
+	cdm_lock_drop(&cache_lock);
+	if (overdue)
+		cache_trim();
+	return ours;
 }
 
 /* ---- realloc ---- */

@@ -5,7 +5,11 @@
 #include "offload/offload.h"
 
 /* Gives free blocks that hold device memory back to the kernel, oldest first, until about `bytes` of device
- * memory are free. Returns the bytes freed. Takes the map lock. */
+ * memory are free. Returns the bytes freed. Takes the map lock and the cache lock. */
 size_t cdm_block_reclaim(size_t bytes);
+/* fork(2), inside the map lock. */
+void cdm_block_fork_prepare(void);
+void cdm_block_fork_parent(void);
+void cdm_block_fork_child(void);
 
 #endif

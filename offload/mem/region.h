@@ -1,10 +1,11 @@
 /* Regions: the tracked ranges of the program's memory, and the map lock that guards them.
  *
- * Two locks, always taken in this order, both with every signal of the thread blocked (a handler of the program
- * may allocate, map or compute, and would wait for the thread that it interrupted):
+ * Three locks, always taken in this order, the first two with every signal of the thread blocked (a handler of the
+ * program may map or compute, and would wait for the thread that it interrupted):
  *
- *   move lock (residency.c)  one mover at a time; held across copies, so it may take long
- *   map lock  (here)         the region table, the shadow page map, the free blocks; held for microseconds
+ *   move lock  (residency.c)  one mover at a time; held across copies, so it may take long
+ *   map lock   (here)         the region table and the shadow page map; held for microseconds
+ *   cache lock (block.c)      the free blocks; held for nanoseconds
  *
  * A mover works without the map lock on a region it has marked `moving` under the map lock. Whoever is about to
  * change such a region's mapping waits with cdm_region_settle() until the mark is gone.

@@ -481,10 +481,12 @@ void cdm_residency_fork_prepare(void)
 {
 	move_enter(&fork_move_mask);
 	cdm_region_fork_prepare(&fork_map_mask);
+	cdm_block_fork_prepare();
 }
 
 void cdm_residency_fork_parent(void)
 {
+	cdm_block_fork_parent();
 	cdm_region_fork_parent(&fork_map_mask);
 	move_leave(&fork_move_mask);
 }
@@ -498,6 +500,7 @@ void cdm_residency_fork_child(void)
 		mover->forget();
 	mover = NULL; /* chosen anew on need: most children exec */
 	mover_failed = false;
+	cdm_block_fork_child();
 	cdm_region_fork_child(&fork_map_mask);
 	cdm_lock_reset(&move_lock);
 	cdm_sys_unblock(&fork_move_mask);
