@@ -4,7 +4,7 @@
  *
  *   bench spawn LIB COUNT PROGRAM   ms that LD_PRELOAD=LIB adds to running PROGRAM (run without the preload)
  *   bench small                     ns for malloc + free of 16 to 200 bytes
- *   bench large BYTES COUNT         ns for malloc, a write to each page, free
+ *   bench large BYTES COUNT         ns for malloc, a write to each byte, free
  *   bench gemm TYPE N COUNT CALLS   ns for one TYPE (s, d, z) gemm of order N, in COUNT batches of CALLS
  */
 #include <spawn.h>
@@ -99,10 +99,10 @@ static double large_blocks(size_t bytes, int count)
 	double *ns = calloc((size_t)count, sizeof *ns);
 	for (int i = -2; i < count; i++) {
 		double begin = cpu();
-		volatile char *p = malloc(bytes);
-		for (size_t at = 0; at < bytes; at += 4096)
-			p[at] = 1;
-		free((void *)p);
+		char *p = malloc(bytes);
+		memset(p, i, bytes);
+		__asm__ volatile("" ::"r"(p) : "memory"); /* nor may the compiler drop the pair */
+		free(p);
 		if (i >= 0)
 			ns[i] = cpu() - begin;
 	}
