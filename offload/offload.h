@@ -29,6 +29,8 @@ void cdm_engine_fork_child(void);
 
 /* Registers what to call when the mechanism in force needs the program's SIGSEGV: the shim's handler. */
 void cdm_engine_on_faults(void (*install)(void));
+/* Registers a question: is the program's own library for a routine, called from site, the reference BLAS? */
+void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site));
 /* A write to addr faulted: true when a mover had protected the page, and the writer, having waited, may try again.
  * Async-signal-safe. */
 bool cdm_fault(uintptr_t addr);

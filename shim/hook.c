@@ -1,7 +1,10 @@
 #include "shim/hook.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
 #include <malloc.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "offload/base/log.h"
@@ -86,25 +89,28 @@ FORWARD(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler
 FORWARD(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 FORWARD(pthread_sigmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 
-/* The object at the front of the program's search order for name. */
-static bool provider(const char *name, Dl_info *info)
+void cdm_hook_fire(void)
 {
-	void *p = dlsym(RTLD_DEFAULT, name);
-	return p && dladdr(p, info);
+	volatile size_t impossible = SIZE_MAX;
+	int saved = errno;
+	void *volatile none = NULL, *volatile p = malloc(impossible); /* volatile: the compiler knows these functions */
+
+	p = realloc(none, impossible);
+	(void)p;
+	errno = saved;
 }
 
-bool cdm_hook_reached(const char *name)
-{
-	Dl_info ours, theirs;
-
-	return !provider(name, &theirs) || !dladdr((void *)cdm_hook_check, &ours) || ours.dli_fbase == theirs.dli_fbase;
-}
+void *cdm_hook_realloc(void *p, size_t n) { return realloc(p, n); }
 
 static void check_one(const char *name)
 {
-	Dl_info theirs;
+	Dl_info ours, theirs;
+	const ElfW(Sym) *sym = NULL;
+	void *p = dlsym(RTLD_DEFAULT, name);
 
-	if (!cdm_hook_reached(name) && provider(name, &theirs))
+	/* A program that takes the address of malloc has a symbol for it, undefined, whose value is its own PLT. */
+	if (p && dladdr1(p, &theirs, (void **)&sym, RTLD_DL_SYMENT) && sym && sym->st_shndx != SHN_UNDEF &&
+	    dladdr((void *)cdm_hook_check, &ours) && ours.dli_fbase != theirs.dli_fbase)
 		cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name, theirs.dli_fname);
 }
 

@@ -9,7 +9,6 @@
 #define CDM_SHIM_HOOK_H
 
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,8 +42,10 @@ extern struct cdm_next cdm_next;
 
 /* Looks everything up now. Idempotent; called by the constructor and by the first hooked call before it. */
 void cdm_hook_resolve(void);
-/* The program's calls of name reach libcdm, and no other library's definition before it. */
-bool cdm_hook_reached(const char *name);
+/* Fires malloc(SIZE_MAX) and realloc(NULL, SIZE_MAX) as the program would reach them; malloc.c notes which arrive. */
+void cdm_hook_fire(void);
+/* The realloc that the program reaches. */
+void *cdm_hook_realloc(void *p, size_t n);
 /* After the look-up: logs, at level info, every hook that the program does not reach because another preloaded
  * library defines it first. */
 void cdm_hook_check(void);

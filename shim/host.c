@@ -205,3 +205,25 @@ void cdm_host_missing(struct cdm_host_slot *slot)
 	if (!atomic_exchange_explicit(&slot->missed, true, memory_order_relaxed))
 		cdm_log(CDM_LOG_ERROR, "symbol lookup error: undefined symbol: %s", slot->symbol);
 }
+
+/* ---- what kind it is -------------------------------------------------------------------------------- */
+
+/* A function that only this kind of library has. */
+static const char *const marks[] = { "openblas_get_config", "bli_arch_query_id", "mkl_get_version", "ATL_dgemm",
+				     "armpl_info_get", "nvpl_blas_get_version" };
+
+bool cdm_host_is_reference(const void *fn)
+{
+	Dl_info info;
+	bool tuned = false;
+
+	if (!dladdr(fn, &info))
+		return false;
+	void *handle = dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY);
+	if (!handle)
+		return false;
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		tuned |= dlsym(handle, marks[i]) != NULL;
+	dlclose(handle);
+	return !tuned;
+}

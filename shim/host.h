@@ -39,6 +39,8 @@ struct cdm_host_slot {
 void *cdm_host_entry(struct cdm_host_slot *slot, const void *caller);
 /* One error line per symbol, in the words of the dynamic linker. */
 void cdm_host_missing(struct cdm_host_slot *slot);
+/* The library that defines fn is a plain reference BLAS: none of the tuned ones, whose marks are looked for. */
+bool cdm_host_is_reference(const void *fn);
 /* A library was unloaded: everything kept is looked up again. */
 void cdm_host_forget(void);
 /* Fork child: forget a lock that a vanished thread may have held. */

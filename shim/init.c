@@ -28,6 +28,12 @@ CDM_EXPORT pid_t fork(void)
 	return cdm_next.fork();
 }
 
+static bool host_is_reference(int routine, const void *site)
+{
+	void *fn = cdm_host(&cdm_blas_fortran[routine], site);
+	return fn && cdm_host_is_reference(fn);
+}
+
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
 	(void)argc;
@@ -35,6 +41,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	cdm_hook_resolve();
 	cdm_blas_register();
 	cdm_engine_on_faults(cdm_fault_install);
+	cdm_engine_on_host(host_is_reference);
 	cdm_engine_init(envp);
 	cdm_malloc_start();
 	cdm_hook_check();

@@ -3,7 +3,6 @@
  * A block of libcdm's starts on a page; nearly no pointer of libc's does. So free(), realloc() and
  * malloc_usable_size() ask the shadow page map about page-aligned pointers only.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
@@ -20,14 +19,21 @@
 /* Requests from this size are blocks: CDM_MIN_ALLOC once the engine is ready. Never, when another preloaded
  * allocator comes first: it would be handed libcdm's blocks to free. */
 static size_t block_from = SIZE_MAX;
-static void *(*first_realloc)(void *p, size_t n); /* that of such an allocator, else NULL */
+static bool malloc_arrives, realloc_arrives; /* the program's calls, seen by cdm_hook_fire() */
 
 void cdm_malloc_start(void)
 {
-	if (!cdm_hook_reached("realloc"))
-		first_realloc = (void *(*)(void *, size_t))dlsym(RTLD_DEFAULT, "realloc");
-	else if (cdm_hook_reached("malloc") && cdm_hook_reached("free"))
+	cdm_hook_fire();
+	if (malloc_arrives && realloc_arrives)
 		block_from = cdm_min_alloc;
+}
+
+/* An allocation that is not small. SIZE_MAX is nobody's but cdm_hook_fire()'s, before the start. */
+static void *block_alloc(size_t n, size_t align, bool zero, const void *site, bool *arrives)
+{
+	if (n == SIZE_MAX)
+		*arrives = true;
+	return block_from == SIZE_MAX ? NULL : cdm_block_alloc(n, align, zero, site);
 }
 
 static inline bool maybe_ours(const void *p) { return !((uintptr_t)p & PAGE_MASK) && p; }
@@ -39,7 +45,7 @@ CDM_EXPORT void *malloc(size_t n)
 {
 	if (likely(n < block_from))
 		return cdm_next.malloc(n);
-	void *p = cdm_block_alloc(n, 1, false, SITE);
+	void *p = block_alloc(n, 1, false, SITE, &malloc_arrives);
 	return p ? p : cdm_next.malloc(n);
 }
 
@@ -80,7 +86,7 @@ static void *shrink_to_libc(void *p, size_t n)
 /* One of libc's grows into a block. */
 static void *grow_to_block(void *p, size_t n, const void *site)
 {
-	void *q = cdm_block_alloc(n, 1, false, site);
+	void *q = block_alloc(n, 1, false, site, &realloc_arrives);
 	size_t had;
 
 	if (!q)
@@ -124,8 +130,8 @@ CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (first_realloc)
-		return first_realloc(p, bytes);
+	if (!realloc_arrives)
+		return cdm_hook_realloc(p, bytes);
 	return realloc_any(p, bytes, SITE);
 }
 

@@ -18,8 +18,9 @@
 #include "offload/op/operand.h"
 #include "offload/op/stage.h"
 
-/* Before the calibration is known: 2 x 170^3, about where a threaded call takes longer than waking the threads. */
-#define MIN_WORK_GUESS 1e7
+/* Before the calibration is known: 2 x 80^3, worth opening the library for. */
+#define MIN_WORK_GUESS 1e6
+#define REFERENCE_SPEED 10
 
 __thread int cdm_inside;
 _Atomic double cdm_min_work = INFINITY;
@@ -103,7 +104,20 @@ void cdm_dispatch_break_compute(void) { atomic_store(&compute_state, COMPUTE_BRO
 bool cdm_dispatch_compute_open(void) { return atomic_load(&compute_state) == COMPUTE_READY; }
 void cdm_dispatch_reset_locks(void) { cdm_lock_reset(&compute_lock); }
 
-static void compute_open(void)
+static bool (*host_is_reference)(int routine, const void *site);
+
+void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site)) { host_is_reference = is_reference; }
+
+/* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
+ * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier. */
+static double crossover(const struct cdm_call *call)
+{
+	double flops = cdm_device.compute->crossover();
+
+	return call && host_is_reference && host_is_reference(call->routine, call->site) ? flops / REFERENCE_SPEED : flops;
+}
+
+static void compute_open(const struct cdm_call *call)
 {
 	int r = cdm_device.compute->open();
 
@@ -112,20 +126,20 @@ static void compute_open(void)
 		atomic_store(&cdm_min_work, INFINITY);
 		small_reason = CDM_DECLINE_NO_LIBRARY;
 	} else if (cdm_config.min_work < 0) {
-		atomic_store(&cdm_min_work, cdm_device.compute->crossover());
+		atomic_store(&cdm_min_work, crossover(call));
 	}
 	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
 }
 
 /* Opens the library on first need. A second thread does not wait for the first: it may hold the loader's lock,
  * inside a constructor, and the first may need it. CDM_DECLINE_COUNT: ready. */
-static enum cdm_decline compute_get(void)
+static enum cdm_decline compute_get(const struct cdm_call *call)
 {
 	if (atomic_load(&compute_state) == COMPUTE_UNKNOWN) {
 		if (!cdm_lock_try(&compute_lock))
 			return CDM_DECLINE_STARTING;
 		if (atomic_load(&compute_state) == COMPUTE_UNKNOWN)
-			compute_open();
+			compute_open(call);
 		cdm_lock_drop(&compute_lock);
 	}
 	switch (atomic_load(&compute_state)) {
@@ -140,7 +154,7 @@ static enum cdm_decline compute_get(void)
 
 void *cdm_call_fallback(int routine)
 {
-	return compute_get() == CDM_DECLINE_COUNT ? cdm_device.compute->entry(routine) : NULL;
+	return compute_get(NULL) == CDM_DECLINE_COUNT ? cdm_device.compute->entry(routine) : NULL;
 }
 
 /* ---- one call ---- */
@@ -239,7 +253,7 @@ static enum cdm_decline op_execute(struct op *op, struct cdm_routine_stats *stat
 
 static enum cdm_decline op_run(const struct cdm_call *call)
 {
-	enum cdm_decline no = compute_get();
+	enum cdm_decline no = compute_get(call);
 
 	if (no != CDM_DECLINE_COUNT)
 		return no;
