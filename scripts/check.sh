@@ -26,12 +26,12 @@ list()
 	echo "build/debug 300 $make B=build/debug DEBUG=1 all"
 	for unit in tests/unit/test_*.c; do
 		name=$(basename "$unit" .c)
-		echo "unit/$name 120 build/tests/unit/$name"
+		echo "unit/$name 180 build/tests/unit/$name"
 	done
 	echo "build/asan 600 $make asan-build"
 	for unit in tests/unit/test_*.c; do
 		name=$(basename "$unit" .c)
-		echo "asan/$name 300 build/asan/tests/unit/$name"
+		echo "asan/$name 300 env CDM_TEST_SECONDS=10 build/asan/tests/unit/$name"
 	done
 	for script in tests/*/*.sh; do
 		[ -x "$script" ] && [ "$script" != tests/blas/run-testers.sh ] || continue

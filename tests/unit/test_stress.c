@@ -4,7 +4,7 @@
  * matrices, rows [N, LD) to counters, so every page holds both. Each thread, at random: increments its own counters
  * (plain loads and stores: a lost write shows as a lower count), increments shared counters atomically, multiplies
  * into its own strip and checks every element. A fifth thread sends the block home again and again, so that the
- * next call moves it out. CDM_TEST_SECONDS sets the time for each mechanism. */
+ * next call moves it out. CDM_TEST_SECONDS sets the time for each mechanism (60). */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,7 +105,7 @@ static void check(void)
 static unsigned seconds(void)
 {
 	const char *s = getenv("CDM_TEST_SECONDS");
-	return s ? (unsigned)atoi(s) : 10;
+	return s ? (unsigned)atoi(s) : 60;
 }
 
 ParameterizedTestParameters(stress, no_update_is_lost)
