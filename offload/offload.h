@@ -59,6 +59,9 @@ int cdm_map_munmap(void *addr, size_t len);
 void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to);
 int cdm_map_madvise(void *addr, size_t len, int advice);
 int cdm_map_mprotect(void *addr, size_t len, int prot);
+/* The regions in the range stay where they are for the rest of their life: the kernel writes there on its own (a
+ * thread's stack, a signal stack), or the program has locked them. */
+void cdm_map_keep(const void *addr, size_t len);
 /* A library was unloaded: adopted static memory that is no longer mapped ends. */
 void cdm_map_dlclosed(void);
 

@@ -74,8 +74,7 @@ static void chain(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	memcpy(&mask, &sa.sa_mask, sizeof(mask));
-	if (!(sa.sa_flags & SA_NODEFER))
-		mask |= (uint64_t)1 << (sig - 1);
+	mask &= ~((uint64_t)1 << (sig - 1)); /* the handler itself may write to a page on its way */
 	cdm_sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, 8, 0, 0);
 	if (sa.sa_flags & SA_SIGINFO)
 		sa.sa_sigaction(sig, info, context);
@@ -103,8 +102,18 @@ void cdm_fault_install(void)
 
 CDM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	if (sig != SIGSEGV || !atomic_load_explicit(&installed, memory_order_relaxed))
+	struct sigaction open_;
+
+	if (!atomic_load_explicit(&installed, memory_order_relaxed))
 		return cdm_next.sigaction(sig, act, old);
+	if (sig != SIGSEGV) {
+		if (act) {
+			open_ = *act;
+			sigdelset(&open_.sa_mask, SIGSEGV);
+			act = &open_;
+		}
+		return cdm_next.sigaction(sig, act, old);
+	}
 	program_exchange(act, old);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef CDM_SHIM_HOOK_H
 #define CDM_SHIM_HOOK_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -27,6 +28,10 @@
 	X(pvalloc, void *, (size_t n), (n))                                                   \
 	X(malloc_usable_size, size_t, (void *p), (p))                                         \
 	X(fork, pid_t, (void), ())                                                            \
+	X(mlock, int, (const void *addr, size_t len), (addr, len))                            \
+	X(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len, flags))    \
+	X(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))               \
+	X(pthread_attr_setstack, int, (pthread_attr_t *attr, void *addr, size_t len), (attr, addr, len)) \
 	X(dlclose, int, (void *handle), (handle))                                             \
 	X(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old)) \
 	X(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))          \

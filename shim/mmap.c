@@ -49,3 +49,30 @@ CDM_EXPORT void *mremap(void *addr, size_t old, size_t len, int flags, ...)
 CDM_EXPORT int madvise(void *addr, size_t len, int advice) { return result(cdm_map_madvise(addr, len, advice)); }
 
 CDM_EXPORT int mprotect(void *addr, size_t len, int prot) { return result(cdm_map_mprotect(addr, len, prot)); }
+
+/* Memory that must stay where it is: locked by the program, or a stack that the kernel writes to on its own. */
+
+CDM_EXPORT int mlock(const void *addr, size_t len)
+{
+	cdm_map_keep(addr, len);
+	return cdm_next.mlock(addr, len);
+}
+
+CDM_EXPORT int mlock2(const void *addr, size_t len, unsigned flags)
+{
+	cdm_map_keep(addr, len);
+	return cdm_next.mlock2(addr, len, flags);
+}
+
+CDM_EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
+{
+	if (stack && !(stack->ss_flags & SS_DISABLE))
+		cdm_map_keep(stack->ss_sp, stack->ss_size);
+	return cdm_next.sigaltstack(stack, old);
+}
+
+CDM_EXPORT int pthread_attr_setstack(pthread_attr_t *attr, void *addr, size_t len)
+{
+	cdm_map_keep(addr, len);
+	return cdm_next.pthread_attr_setstack(attr, addr, len);
+}

@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "offload/base/sys.h"
 
@@ -20,6 +21,11 @@ typedef struct {
 static inline void cdm_futex_wait(_Atomic int *w, int seen)
 {
 	(void)cdm_sys6(SYS_futex, (long)w, FUTEX_WAIT_PRIVATE, seen, 0, 0, 0);
+}
+static inline void cdm_futex_wait_ms(_Atomic int *w, int seen, int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+	(void)cdm_sys6(SYS_futex, (long)w, FUTEX_WAIT_PRIVATE, seen, (long)&t, 0, 0);
 }
 static inline void cdm_futex_wake(_Atomic int *w, int n)
 {

@@ -1,6 +1,6 @@
 #include "offload/mem/adopt.h"
 
-#include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #include "offload/mem/pages.h"
@@ -11,11 +11,33 @@
 /* The zero-initialised data of the object that this file is linked into: the mover's own, so it never moves. */
 extern char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
 
-/* Inside a loaded object's image. dladdr locks the loader's list: never called with a lock of ours held. */
-static bool in_object(uintptr_t addr)
+struct image {
+	uintptr_t addr;
+	uintptr_t start, end; /* the segment that contains addr, whole pages */
+};
+
+static int find_segment(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	Dl_info info;
-	return dladdr((void *)addr, &info) != 0;
+	struct image *im = arg;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + ph->p_vaddr;
+		if (ph->p_type != PT_LOAD || im->addr < start || im->addr >= start + ph->p_memsz)
+			continue;
+		im->start = cdm_round_down(start, CDM_PAGE);
+		im->end = cdm_round_up(start + ph->p_memsz, CDM_PAGE);
+		return 1;
+	}
+	return 0;
+}
+
+/* The segment of a loaded object around addr. This locks the loader's list: never called with a lock of ours held. */
+static bool in_object(uintptr_t addr, struct image *im)
+{
+	im->addr = addr;
+	return dl_iterate_phdr(find_segment, im) != 0;
 }
 
 static int mapping_prot(const struct cdm_mapping *m)
@@ -56,9 +78,14 @@ struct cdm_region *cdm_adopt(uintptr_t addr, bool *mapped)
 	*mapped = cdm_pages_mapping(addr, &m) == 0;
 	if (!*mapped)
 		return NULL;
-	bool fixed = in_object(addr);
+	struct image im;
+	bool fixed = in_object(addr, &im);
 	bool own = addr >= cdm_round_down((uintptr_t)__bss_start, CDM_PAGE) && addr < (uintptr_t)_end;
 	bool movable = fixed && !own && m.perms[3] == 'p' && m.name[0] == 0;
+	if (fixed) { /* the kernel may have merged the mapping with others behind it */
+		m.start = m.start > im.start ? m.start : im.start;
+		m.end = m.end < im.end ? m.end : im.end;
+	}
 	cdm_map_enter(&mask);
 	if (!cdm_pagemap_get(addr)) {
 		clip(&m, addr);
@@ -96,7 +123,8 @@ void cdm_map_dlclosed(void)
 	cdm_region_each(collect_static, &s);
 	cdm_map_leave(&mask);
 	for (int i = 0; i < s.n; i++) {
-		if (in_object(s.r[i]->base))
+		struct image im;
+		if (in_object(s.r[i]->base, &im))
 			continue;
 		cdm_map_enter(&mask);
 		if (atomic_load(&s.r[i]->generation) == s.generation[i]) {

@@ -109,9 +109,9 @@ static struct cdm_region *cache_take(size_t len, size_t align)
 	return NULL;
 }
 
-static bool cache_overdue(void)
+static bool cache_overdue(size_t limit)
 {
-	return oldest && (cached_bytes > CACHE_MAX || cdm_now_ns() - oldest->freed_ns > DECAY_NS);
+	return oldest && (cached_bytes > limit || cdm_now_ns() - oldest->freed_ns > DECAY_NS);
 }
 
 /* ---- giving free blocks back (both locks held) ---- */
@@ -122,12 +122,18 @@ struct trim {
 	int n;
 };
 
-static void cache_expel(struct cdm_region *r, struct trim *t)
+/* The block's memory is on its way to the kernel. */
+static void block_end(struct cdm_region *r, struct trim *t)
 {
 	t->base[t->n] = (void *)r->base;
 	t->len[t->n++] = r->len;
-	cache_remove(r);
 	cdm_region_cut(r->base, r->len);
+}
+
+static void cache_expel(struct cdm_region *r, struct trim *t)
+{
+	cache_remove(r);
+	block_end(r, t);
 }
 
 /* The caller unmaps without the locks. */
@@ -149,17 +155,18 @@ static void trim_leave(const uint64_t *mask)
 	cdm_map_leave(mask);
 }
 
-/* What is too old or too much. */
-static void cache_trim(void)
+/* What is too old or too much. True: something went. */
+static bool cache_trim(size_t limit)
 {
 	struct trim t = { .n = 0 };
 	uint64_t mask;
 
 	trim_enter(&mask);
-	while (t.n < TRIM_BATCH && cache_overdue() && !atomic_load(&oldest->moving))
+	while (t.n < TRIM_BATCH && cache_overdue(limit) && !atomic_load(&oldest->moving))
 		cache_expel(oldest, &t);
 	trim_leave(&mask);
 	trim_unmap(&t);
+	return t.n > 0;
 }
 
 size_t cdm_block_reclaim(size_t bytes)
@@ -181,6 +188,14 @@ size_t cdm_block_reclaim(size_t bytes)
 	trim_leave(&mask);
 	trim_unmap(&t);
 	return got;
+}
+
+void cdm_block_forget(struct cdm_region *r)
+{
+	cdm_lock_take(&cache_lock);
+	if (r->cached)
+		cache_remove(r);
+	cdm_lock_drop(&cache_lock);
 }
 
 void cdm_block_fork_prepare(void) { cdm_lock_take(&cache_lock); }
@@ -266,25 +281,28 @@ static size_t block_length(size_t size, size_t *align)
 	return len;
 }
 
-/* The pages of a reused block become fresh zeros. */
+/* The pages of a reused block become fresh zeros; locked ones are zeroed by hand. */
 static void pages_drop(struct cdm_region *r)
 {
 	uint64_t mask;
+	int e;
 
 	cdm_map_enter(&mask);
 	cdm_region_state(r, r->base, r->len, CDM_HOST, true);
-	cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED);
+	e = cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED);
 	cdm_map_leave(&mask);
+	if (e)
+		memset((void *)r->base, 0, r->len);
 }
 
 static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
 {
 	cdm_lock_take(&cache_lock);
 	struct cdm_region *r = cache_take(len, align);
-	bool overdue = cache_overdue();
+	bool overdue = cache_overdue(CACHE_MAX);
 	cdm_lock_drop(&cache_lock);
 	if (overdue)
-		cache_trim();
+		cache_trim(CACHE_MAX);
 	if (!r)
 		return NULL;
 	atomic_fetch_add(&r->generation, 2);
@@ -308,7 +326,9 @@ void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
 	void *p = block_reuse(len, align, zero, site);
 	if (p)
 		return p;
-	p = map_fresh(len, align, PROT_READ | PROT_WRITE);
+	do
+		p = map_fresh(len, align, PROT_READ | PROT_WRITE);
+	while (!p && cache_trim(0)); /* under a limit, what is kept for later may be what is missing now */
 	if (!p)
 		return NULL;
 	if (len >= CDM_HUGE)
@@ -348,7 +368,7 @@ static bool reusable(const struct cdm_region *r)
 		if ((word & all) != all)
 			return false;
 	}
-	return r->len <= CACHE_MAX;
+	return r->len <= CACHE_MAX && !r->tainted;
 }
 
 /* Its use is remembered, or its memory is not for others: that takes the map lock. */
@@ -362,10 +382,10 @@ static bool free_slowly(struct cdm_region *r, bool keep)
 	cdm_region_note(r);
 	cdm_lock_take(&cache_lock);
 	bool ours = !r->cached;
-	if (ours)
+	if (ours && keep)
 		cache_put(r);
-	if (ours && !keep)
-		cache_expel(r, &t);
+	else if (ours)
+		block_end(r, &t);
 	trim_leave(&mask);
 	trim_unmap(&t);
 	return ours;
@@ -384,11 +404,11 @@ bool cdm_block_free(void *p)
 	bool ours = !r->cached, overdue = false; /* two threads may free it at once */
 	if (ours) {
 		cache_put(r);
-		overdue = cache_overdue();
+		overdue = cache_overdue(CACHE_MAX);
 	}
 	cdm_lock_drop(&cache_lock);
 	if (overdue)
-		cache_trim();
+		cache_trim(CACHE_MAX);
 	return ours;
 }
 

@@ -2,11 +2,15 @@
 #ifndef CDM_MEM_BLOCK_H
 #define CDM_MEM_BLOCK_H
 
+#include "offload/mem/region.h"
 #include "offload/offload.h"
 
 /* Gives free blocks that hold device memory back to the kernel, oldest first, until about `bytes` of device
  * memory are free. Returns the bytes freed. Takes the map lock and the cache lock. */
 size_t cdm_block_reclaim(size_t bytes);
+/* Takes a free block that is about to lose pages out of the cache; what is left of it stays mapped and idle. Map lock
+ * held. */
+void cdm_block_forget(struct cdm_region *r);
 /* fork(2), inside the map lock. */
 void cdm_block_fork_prepare(void);
 void cdm_block_fork_parent(void);

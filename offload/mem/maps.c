@@ -9,13 +9,15 @@
 #include "offload/mem/region.h"
 #include "offload/offload.h"
 
+#define USER_END (((uintptr_t)1 << 47) - CDM_PAGE)
+
 /* Worth a region: private anonymous memory that the program can use as it is, and large enough. Reservations
  * (PROT_NONE) and file mappings are adopted if an operand ever points into them. */
 static bool trackable(size_t len, int prot, int flags)
 {
 	return len >= cdm_min_alloc && (flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE &&
 	       (prot & (PROT_READ | PROT_WRITE)) == (PROT_READ | PROT_WRITE) &&
-	       !(flags & (MAP_HUGETLB | MAP_GROWSDOWN | MAP_LOCKED));
+	       !(flags & (MAP_HUGETLB | MAP_GROWSDOWN | MAP_LOCKED | MAP_STACK));
 }
 
 /* Ends tracking of a range that is about to be unmapped or replaced. */
@@ -35,15 +37,25 @@ static void range_leave(void *addr, size_t len)
 
 static bool page_aligned(const void *p) { return !((uintptr_t)p & (CDM_PAGE - 1)); }
 
+/* A range that the kernel can accept; anything else is left to it to refuse, and tracking stays as it is. */
+static bool plausible(const void *addr, size_t len)
+{
+	return page_aligned(addr) && len && (uintptr_t)addr < USER_END && len <= USER_END - (uintptr_t)addr;
+}
+
 void *cdm_map_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off, const void *site)
 {
 	uint64_t mask;
 
-	if ((flags & MAP_FIXED) && page_aligned(addr))
+	if ((flags & MAP_FIXED) && plausible(addr, len))
 		range_leave(addr, len);
 	void *p = cdm_sys_mmap(addr, len, prot, flags, fd, off);
-	if (cdm_sys_failed(p) || !trackable(len, prot, flags))
+	if (cdm_sys_failed(p))
 		return p;
+	if (!trackable(len, prot, flags)) {
+		range_leave(p, len); /* what was unmapped there behind libcdm's back */
+		return p;
+	}
 	cdm_map_enter(&mask);
 	cdm_region_create((uintptr_t)p, cdm_round_up(len, CDM_PAGE), prot, CDM_ORIGIN_MMAP, true, site);
 	cdm_map_leave(&mask);
@@ -52,9 +64,14 @@ void *cdm_map_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t of
 
 int cdm_map_munmap(void *addr, size_t len)
 {
-	if (page_aligned(addr) && len)
+	if (plausible(addr, len))
 		range_leave(addr, len);
 	return cdm_sys_munmap(addr, len);
+}
+
+static bool overlap(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	return (uintptr_t)a < (uintptr_t)b + b_len && (uintptr_t)b < (uintptr_t)a + a_len;
 }
 
 /* A tracked range, whole pages, with the map lock held and no mover on it; false: nothing is tracked there. */
@@ -63,7 +80,7 @@ static bool range_enter(void *addr, size_t *len, uint64_t *mask)
 	uintptr_t at = (uintptr_t)addr;
 
 	*len = cdm_round_up(*len, CDM_PAGE);
-	if (!page_aligned(addr) || cdm_pagemap_empty(at, *len))
+	if (!plausible(addr, *len) || cdm_pagemap_empty(at, *len))
 		return false;
 	cdm_map_enter(mask);
 	cdm_region_settle(at, *len, mask);
@@ -75,7 +92,8 @@ void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to)
 	size_t tracked = old ? old : len;
 	uint64_t mask;
 
-	if ((flags & MREMAP_FIXED) && page_aligned(to))
+	if ((flags & MREMAP_FIXED) && (flags & MREMAP_MAYMOVE) && plausible(to, len) && plausible(addr, old) &&
+	    !overlap(addr, old, to, len))
 		range_leave(to, len);
 	if (!range_enter(addr, &tracked, &mask))
 		return cdm_sys_mremap(addr, old, len, flags, to);
@@ -104,15 +122,39 @@ static bool drops_pages(int advice)
 	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE;
 }
 
+/* Advice that leaves no trace in the mapping. Any other (DONTFORK, WIPEONFORK, NOHUGEPAGE, ...) stays with it. */
+static bool harmless(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_HUGEPAGE:
+	case 20: /* MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE */
+	case 21:
+	case 22:
+	case 23:
+	case 25:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int cdm_map_madvise(void *addr, size_t len, int advice)
 {
 	uint64_t mask;
 
-	if (!drops_pages(advice) || !range_enter(addr, &len, &mask))
+	size_t tracked = len;
+
+	if (harmless(advice) || !range_enter(addr, &tracked, &mask))
 		return cdm_sys_madvise(addr, len, advice);
 	int r = cdm_sys_madvise(addr, len, advice);
-	if (!r)
-		range_emptied((uintptr_t)addr, (uintptr_t)addr + len);
+	if (drops_pages(advice)) /* even when it failed: a part may be gone, and only the account depends on it */
+		range_emptied((uintptr_t)addr, (uintptr_t)addr + tracked);
+	else
+		cdm_region_taint((uintptr_t)addr, tracked);
 	cdm_map_leave(&mask);
 	return r;
 }
@@ -122,11 +164,27 @@ int cdm_map_mprotect(void *addr, size_t len, int prot)
 	cdm_word bits = (prot & PROT_READ ? CDM_WORD_READ : 0) | (prot & PROT_WRITE ? CDM_WORD_WRITE : 0);
 	uint64_t mask;
 
-	if (!range_enter(addr, &len, &mask))
+	size_t tracked = len;
+
+	if (!range_enter(addr, &tracked, &mask))
 		return cdm_sys_mprotect(addr, len, prot);
 	int r = cdm_sys_mprotect(addr, len, prot);
-	if (!r)
-		cdm_pagemap_update((uintptr_t)addr, len, CDM_WORD_READ | CDM_WORD_WRITE, bits);
+	if (r == -ENOMEM) /* a part may have changed: nothing there is moved or computed on any more */
+		bits = 0;
+	if (!r || r == -ENOMEM)
+		cdm_pagemap_update((uintptr_t)addr, tracked, CDM_WORD_READ | CDM_WORD_WRITE, bits);
 	cdm_map_leave(&mask);
 	return r;
+}
+
+void cdm_map_keep(const void *addr, size_t len)
+{
+	uintptr_t at = cdm_round_down((uintptr_t)addr, CDM_PAGE);
+	size_t tracked = (uintptr_t)addr - at + len;
+	uint64_t mask;
+
+	if (!range_enter((void *)at, &tracked, &mask))
+		return;
+	cdm_region_taint(at, tracked);
+	cdm_map_leave(&mask);
 }

@@ -73,8 +73,11 @@ static int remap_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 	if (r)
 		return r;
 	r = cdm_device.mem->commit(frame, len);
-	if (!r)
+	if (!r) {
 		r = cdm_sys_mprotect(old, len, PROT_READ);
+		if (r) /* a part may have changed */
+			cdm_sys_mprotect(old, len, PROT_READ | PROT_WRITE);
+	}
 	if (r) {
 		cdm_device.mem->unreserve(frame, len);
 		return r;
@@ -89,6 +92,7 @@ static int remap_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 }
 
 static void remap_trim(void) {}
+static void remap_forget(void) {}
 
 const struct cdm_mover cdm_mover_remap = {
 	.name = "remap",
@@ -98,5 +102,5 @@ const struct cdm_mover cdm_mover_remap = {
 	.end = remap_end,
 	.swap = remap_swap,
 	.trim = remap_trim,
-	.forget = cdm_pages_forget,
+	.forget = remap_forget,
 };

@@ -112,7 +112,12 @@ static void put_back(struct swap *s, size_t from)
 			continue;
 		uintptr_t dst = s->prog + i * CDM_PAGE, src = s->land + i * CDM_PAGE;
 		size_t len = (to - i) * CDM_PAGE;
-		if (move_patiently(dst, src, len, &moved) && cdm_uffd_copy(dst + moved, src + moved, len - moved))
+		if (!move_patiently(dst, src, len, &moved))
+			continue;
+		int r = cdm_uffd_copy(dst + moved, src + moved, len - moved);
+		if (r == -EBADF || r == -ENOTTY) /* the descriptor is gone, and with it the registration */
+			memcpy((void *)(dst + moved), (void *)(src + moved), len - moved);
+		else if (r)
 			cdm_log(CDM_LOG_ERROR, "cannot put %zu bytes back at %p", len - moved, (void *)(dst + moved));
 	}
 }
@@ -279,7 +284,6 @@ static void uffd_forget(void)
 {
 	cdm_frames_forget();
 	cdm_uffd_forget();
-	cdm_pages_forget();
 }
 
 const struct cdm_mover cdm_mover_move = {

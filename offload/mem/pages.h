@@ -12,8 +12,6 @@ int cdm_pages_present(uintptr_t addr, size_t len, uint64_t bits[8]);
 size_t cdm_pages_mappings(void);
 /* vm.max_map_count. */
 size_t cdm_pages_mapping_limit(void);
-/* Fork child: the open file means the parent. Caller holds the move lock, as all callers here do. */
-void cdm_pages_forget(void);
 
 /* The mapping that contains addr. */
 struct cdm_mapping {

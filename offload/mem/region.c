@@ -5,6 +5,7 @@
 #include "offload/base/arena.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/mem/block.h"
 #include "offload/mem/device.h"
 
 #define TABLE_CHUNK 4096u /* descriptors per allocation */
@@ -130,13 +131,14 @@ static size_t resident_bytes(uintptr_t addr, uintptr_t end)
 	return n;
 }
 
-void cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge)
+int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge)
 {
 	size_t before = resident_bytes(addr, addr + len);
+	int e = cdm_pagemap_update(addr, len, CDM_WORD_STATE, state);
 
-	if (cdm_pagemap_update(addr, len, CDM_WORD_STATE, state))
-		return; /* no memory for a leaf: the old state stands, which a coherent device tolerates */
-	resident_adjust(r, before, state == CDM_RESIDENT ? len : 0, charge);
+	if (!e)
+		resident_adjust(r, before, state == CDM_RESIDENT ? len : 0, charge);
+	return e;
 }
 
 void cdm_region_note(const struct cdm_region *r)
@@ -220,9 +222,12 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 {
 	uintptr_t r_end = cdm_region_end(r);
 
+	if (r->cached) /* the program maps over memory it has freed */
+		cdm_block_forget(r);
 	if (end < r_end && addr > r->base) {
 		struct cdm_region *tail = region_new(end, r_end - end, r->origin, r->movable, r->site);
 		if (tail) {
+			tail->tainted = r->tainted;
 			tail->uses = r->uses;
 			tail->last_use = r->last_use;
 			hand_over(r, tail, end, r_end);
@@ -300,6 +305,20 @@ static void words_copy(struct cdm_region *r, uintptr_t from, uintptr_t to, size_
 	resident_adjust(r, 0, resident_bytes(r->base, cdm_region_end(r)), false);
 }
 
+void cdm_region_taint(uintptr_t addr, size_t len)
+{
+	uintptr_t end = addr + len;
+
+	while (addr < end) {
+		cdm_word word;
+		uintptr_t to = cdm_pagemap_run(addr, end, &word);
+		struct cdm_region *r = cdm_region_get(word);
+		if (r)
+			r->tainted = true;
+		addr = to;
+	}
+}
+
 /* In place: the tail comes or goes. */
 static struct cdm_region *region_resize(struct cdm_region *r, uintptr_t base, size_t from_len, size_t to_len,
 					cdm_word word)
@@ -317,14 +336,30 @@ static struct cdm_region *region_resize(struct cdm_region *r, uintptr_t base, si
 	return r;
 }
 
+/* The account went along with the memory: what stays behind, of one region or several, must not be taken off it a
+ * second time. */
+static void leave_behind(uintptr_t from, uintptr_t end)
+{
+	while (from < end) {
+		cdm_word word;
+		uintptr_t to = cdm_pagemap_run(from, end, &word);
+		struct cdm_region *r = cdm_region_get(word);
+		if (r)
+			cdm_region_state(r, from, to - from, CDM_HOST, false);
+		from = to;
+	}
+}
+
 struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t to, size_t to_len, const void *site)
 {
 	struct cdm_region *old = cdm_region_get(cdm_pagemap_get(from));
 	size_t keep = from_len < to_len ? from_len : to_len;
 	cdm_word word = cdm_pagemap_get(from);
 
-	if (!old)
+	if (!old) {
+		cdm_region_cut(from, from_len);
 		return NULL;
+	}
 	if (to == from)
 		return region_resize(old, from, from_len, to_len, word);
 	int prot = (word & CDM_WORD_READ ? PROT_READ : 0) | (word & CDM_WORD_WRITE ? PROT_WRITE : 0);
@@ -334,10 +369,8 @@ struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t 
 		r->last_use = old->last_use;
 		r->moved = old->moved;
 		words_copy(r, from, to, keep);
-		/* The account went along: what stays behind must not be taken off it a second time. */
-		size_t went = resident_bytes(from, from + keep);
-		cdm_pagemap_update(from, keep, CDM_WORD_STATE, CDM_HOST);
-		resident_adjust(old, went, 0, false);
+		r->tainted = old->tainted;
+		leave_behind(from, from + keep);
 		old->uses = 0;
 	}
 	cdm_region_cut(from, from_len);
@@ -372,6 +405,19 @@ static void region_check(struct cdm_region *r, void *arg)
 	}
 }
 
+/* Every region on the resident list is live and has something there; the list ends. */
+static bool resident_list_valid(void)
+{
+	uint32_t n = 0;
+
+	for (struct cdm_region *r = resident; r; r = r->res_next)
+		if (n++ > used || !cdm_region_live(r) || !r->resident || (r->res_next && r->res_next->res_prev != r)) {
+			cdm_log(CDM_LOG_ERROR, "the resident list is broken at region %u", r->id);
+			return false;
+		}
+	return true;
+}
+
 bool cdm_regions_valid(void)
 {
 	bool ok = true;
@@ -379,6 +425,7 @@ bool cdm_regions_valid(void)
 
 	cdm_map_enter(&mask);
 	cdm_region_each(region_check, &ok);
+	ok = ok && resident_list_valid();
 	cdm_map_leave(&mask);
 	return ok;
 }

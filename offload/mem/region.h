@@ -37,6 +37,9 @@ struct cdm_region {
 	uint8_t origin;		     /* enum cdm_origin */
 	bool movable;		     /* private anonymous memory that may live on the device */
 	bool cached;		     /* a free block: memory kept for the next allocation */
+	bool tainted;		     /* advised or locked by the program: neither moved nor reused by others */
+	_Atomic int skip;	     /* refused of late: so many calls do not try to move it again */
+	int skip_next;
 	_Atomic int busy;	     /* operations that use it: not to be evicted */
 	_Atomic int moving;	     /* a mover works on it: not to be remapped */
 	_Atomic size_t resident;     /* bytes on the device */
@@ -74,8 +77,11 @@ void cdm_region_cut(uintptr_t addr, size_t len);
 /* Waits until no mover works on a region in [addr, addr+len); drops and retakes the map lock meanwhile. */
 void cdm_region_settle(uintptr_t addr, size_t len, uint64_t *mask);
 /* Sets the state of [addr, addr+len), all of it in r, and keeps r->resident, the device's account and the
- * resident list in step. charge: the device's account follows; false when the mover has done so. */
-void cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge);
+ * resident list in step. charge: the device's account follows; false when the mover has done so. 0, or -ENOMEM with
+ * nothing changed; never fails on a range whose state has been set before. */
+int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge);
+/* Keeps all regions in the range from ever moving and from reuse. */
+void cdm_region_taint(uintptr_t addr, size_t len);
 /* The memory of [from, from+from_len) has gone to [to, to+to_len), states and all (mremap); the same address
  * means that it grew or shrank in place. Returns the region there, or NULL: untracked. */
 struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t to, size_t to_len,

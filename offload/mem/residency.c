@@ -10,8 +10,10 @@
 #include "offload/mem/block.h"
 #include "offload/mem/device.h"
 #include "offload/mem/move.h"
+#include "offload/mem/uffd.h"
 
 #define CANDIDATES 64
+#define SKIP_MAX 1023
 #define FAULT_REPEATS 10000 /* faults at one address in a row, none of them explained by a mover */
 
 void (*cdm_residency_needs_faults)(void);
@@ -66,6 +68,16 @@ static const struct cdm_mover *mover_get(void)
 	return mover;
 }
 
+/* Under remap a thread that has SIGSEGV blocked dies where it should wait, and threads that block all signals are
+ * ordinary: so the signal is taken over before the program starts any. */
+void cdm_residency_start(void)
+{
+	bool remap = cdm_config.mechanism == CDM_MECHANISM_REMAP || cdm_uffd_probe();
+
+	if (remap && cdm_residency_needs_faults)
+		cdm_residency_needs_faults();
+}
+
 /* ---- marking (map lock taken inside) ---- */
 
 static void region_moving(struct cdm_region *r, bool on)
@@ -75,13 +87,22 @@ static void region_moving(struct cdm_region *r, bool on)
 		cdm_futex_wake(&r->moving, INT_MAX);
 }
 
+/* The calling thread's stack or thread block lies in r (a coroutine, pthread_attr_setstack): the mover would take
+ * away the ground it stands on. */
+static bool runs_on(const struct cdm_region *r)
+{
+	uintptr_t stack = (uintptr_t)__builtin_frame_address(0), thread = (uintptr_t)__builtin_thread_pointer();
+
+	return (stack >= r->base && stack < cdm_region_end(r)) || (thread >= r->base && thread < cdm_region_end(r));
+}
+
 /* Marks r for the mover. False: it has ended, or (idle wanted) an operation uses it. */
 static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
 {
 	uint64_t mask;
 
 	cdm_map_enter(&mask);
-	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r);
+	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) && !runs_on(r) && !r->tainted;
 	if (ok)
 		atomic_store(&r->moving, 1);
 	if (ok && idle && atomic_load(&r->busy) > 0) {
@@ -101,13 +122,14 @@ static void region_unclaim(struct cdm_region *r)
 	cdm_map_leave(&mask);
 }
 
-static void state_set(struct cdm_region *r, uintptr_t at, size_t len, enum cdm_state state)
+static int state_set(struct cdm_region *r, uintptr_t at, size_t len, enum cdm_state state)
 {
 	uint64_t mask;
 
 	cdm_map_enter(&mask);
-	cdm_region_state(r, at, len, state, false);
+	int e = cdm_region_state(r, at, len, state, false);
 	cdm_map_leave(&mask);
+	return e;
 }
 
 /* ---- swaps (move lock held, r claimed) ---- */
@@ -120,8 +142,13 @@ static int step(struct cdm_region *r, uintptr_t at, size_t len, bool to_device)
 
 	if (to_device && cdm_device.mem->charge(len))
 		return -ENOSPC;
-	state_set(r, at, len, CDM_MOVING);
-	int e = mover->swap(at, len, to_device, &fresh);
+	int e = state_set(r, at, len, CDM_MOVING);
+	if (e) {
+		if (to_device)
+			cdm_device.mem->discharge(len);
+		return e;
+	}
+	e = mover->swap(at, len, to_device, &fresh);
 	state_set(r, at, len, e ? from : to);
 	if (!e == !to_device)
 		cdm_device.mem->discharge(len);
@@ -149,8 +176,10 @@ static int sweep(struct cdm_region *r, uintptr_t at, uintptr_t end, bool to_devi
 	int e = mover->begin(at, end - at);
 	uintptr_t first = at;
 
-	if (e)
+	if (e) { /* a part may have been registered before the kernel refused the rest */
+		mover->end(at, end - at);
 		return e;
+	}
 	while (!e && at < end) {
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(at, step_end(at, end), &word);
@@ -356,6 +385,20 @@ static bool all_resident(uintptr_t from, uintptr_t to)
 	return resident_in(from, to, false, &ok) == to - from;
 }
 
+/* A refusal that may pass (a pin, a page shared with a child, no memory): tried again ever more rarely. */
+static void back_off(struct cdm_region *r)
+{
+	r->skip_next = r->skip_next < SKIP_MAX ? 2 * r->skip_next + 1 : SKIP_MAX;
+	atomic_store_explicit(&r->skip, r->skip_next, memory_order_relaxed);
+}
+
+/* The program has closed the mechanism's descriptor: a new one is opened on the next need. */
+static void mover_lost(void)
+{
+	mover->forget();
+	mover = NULL;
+}
+
 static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 {
 	uintptr_t from, to;
@@ -373,7 +416,13 @@ static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 	/* What the mechanism cannot handle today it cannot tomorrow: not tried again on every call. */
 	if (e == -EINVAL || e == -EPERM || e == -EFAULT)
 		h->region->movable = false;
+	else if (e && e != -ENOSPC)
+		back_off(h->region);
+	else
+		h->region->skip_next = 0;
 	region_unclaim(h->region);
+	if (e == -EBADF || e == -ENOTTY)
+		mover_lost();
 	return e;
 }
 
@@ -382,13 +431,18 @@ int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy
 	uintptr_t from, to;
 	uint64_t mask;
 
-	if (!hold->region || !hold->region->movable)
+	if (!hold->region || !hold->region->movable || hold->region->tainted)
 		return -EPERM;
 	hold_take(hold);
 	span_of(hold, &from, &to);
 	if (!atomic_load(&hold->region->moving) && all_resident(from, to)) {
 		cdm_count(&cdm_stats.reused, hold->len);
 		return 0;
+	}
+	if (atomic_load_explicit(&hold->region->skip, memory_order_relaxed) > 0) {
+		atomic_fetch_sub_explicit(&hold->region->skip, 1, memory_order_relaxed);
+		hold_drop(hold);
+		return -EBUSY;
 	}
 	move_enter(&mask);
 	int e = fetch_locked(hold, policy);

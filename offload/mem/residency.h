@@ -52,6 +52,8 @@ int cdm_residency_home(uintptr_t base, size_t len);
 /* Frees at least bytes of the device by eviction. 0 or -ENOSPC. Takes the move lock. */
 int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy);
 
+/* At start, when pages may move at all: looks which mechanism there will be. */
+void cdm_residency_start(void);
 /* Device operations so far: the clock of the policies. */
 uint64_t cdm_tick(void);
 /* The mechanism in force: "move", "remap", or "none" before the first need and when neither works. */

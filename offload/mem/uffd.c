@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
 #include "offload/base/sys.h"
 
@@ -14,6 +15,7 @@ struct cdm_uffdio_move {
 	uint64_t dst, src, len, mode;
 	int64_t move;
 };
+#define CDM_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #define CDM_UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct cdm_uffdio_move)
 #define CDM_UFFD_FEATURE_MOVE (1 << 16)
 
@@ -29,14 +31,55 @@ static int api(int to)
 	return r ? r : a.features & CDM_UFFD_FEATURE_MOVE ? 0 : -ENOSYS;
 }
 
+/* By /dev/userfaultfd, whose file mode decides who may have kernel faults (Linux 6.1). */
+static int device_open(void)
+{
+	int dev = cdm_sys_open("/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
+
+	if (dev < 0)
+		return dev;
+	int to = (int)cdm_sys3(SYS_ioctl, dev, CDM_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	cdm_sys_close(dev);
+	return to;
+}
+
+/* Out of the way of programs that close or reuse low numbers (daemons, shells). */
+static int raised(int low)
+{
+	struct rlimit64 limit = { 0, 0 };
+	int high;
+
+	cdm_sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+	high = limit.rlim_cur > 20000 ? 10000 : (int)(limit.rlim_cur / 2);
+	int to = (int)cdm_sys3(SYS_fcntl, low, F_DUPFD_CLOEXEC, high);
+	if (to < 0)
+		return low;
+	cdm_sys_close(low);
+	return to;
+}
+
 static int descriptor_open(bool *kernel_faults)
 {
 	int to = (int)cdm_sys3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0);
 
+	if (to < 0 && to != -ENOSYS)
+		to = device_open();
 	*kernel_faults = to >= 0;
 	if (to < 0)
 		to = (int)cdm_sys3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, 0, 0);
-	return to;
+	return to < 0 ? to : raised(to);
+}
+
+int cdm_uffd_probe(void)
+{
+	bool kernel_faults;
+	int to = descriptor_open(&kernel_faults), r;
+
+	if (to < 0)
+		return to;
+	r = api(to);
+	cdm_sys_close(to);
+	return r;
 }
 
 /* Moves a page there and looks at what arrived. */
@@ -82,13 +125,21 @@ void cdm_uffd_forget(void)
 int cdm_uffd_register(uintptr_t addr, size_t len)
 {
 	struct uffdio_register r = { .range = { addr, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
-	return cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
+	int e = cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
+
+	if (e == -EBADF || e == -ENOTTY) /* the program closed it; the number may be another file's by now */
+		fd = -1;
+	return e;
 }
 
 void cdm_uffd_unregister(uintptr_t addr, size_t len)
 {
 	struct uffdio_range r = { addr, len };
-	cdm_sys_ioctl(fd, UFFDIO_UNREGISTER, &r);
+
+	/* Near the limit of mappings it may be refused for a moment; a range that stays registered would put its next
+	 * toucher to sleep. */
+	for (int i = 0; i < 1000 && cdm_sys_ioctl(fd, UFFDIO_UNREGISTER, &r) == -ENOMEM; i++)
+		cdm_sys_yield();
 }
 
 int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)

@@ -18,6 +18,8 @@
 /* Opens the descriptor and proves on pages of its own that UFFDIO_MOVE works. 0, or a negative errno: the kernel
  * (before 6.8) or a sandbox does not offer it. Once per process and fork child; caller holds the move lock. */
 int cdm_uffd_open(void);
+/* Whether cdm_uffd_open() would get as far as the proof; opens and closes a descriptor. 0 or a negative errno. */
+int cdm_uffd_probe(void);
 /* Kernel accesses to a missing page wait, too. */
 bool cdm_uffd_full(void);
 /* A fork child's descriptor still means the parent's memory: closes it. */

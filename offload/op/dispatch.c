@@ -21,6 +21,9 @@
 /* Before the calibration is known: 2 x 80^3, worth opening the library for. */
 #define MIN_WORK_GUESS 1e6
 #define REFERENCE_SPEED 10
+/* A fork waits this long for operations. One that has not ended by then was left by longjmp, or waits for a lock that
+ * the forking thread holds: the fork goes on, and the child computes on the host. */
+#define GATE_PATIENCE_NS 10000000000ull
 
 __thread int cdm_inside;
 _Atomic double cdm_min_work = INFINITY;
@@ -40,12 +43,13 @@ void cdm_engine_routines(const struct cdm_routine *table, int count)
 
 static _Atomic int in_flight, gate_closed;
 static __thread int in_flight_here;
+static int given_up; /* operations that a fork has waited for in vain; guarded by the gate */
 static __thread bool gate_mine; /* this thread closed it */
 
 static void op_leave(void)
 {
-	in_flight_here--;
 	atomic_fetch_sub(&in_flight, 1);
+	in_flight_here--; /* after: a handler that forks in between must not wait for itself */
 	if (atomic_load(&gate_closed))
 		cdm_futex_wake(&in_flight, INT_MAX);
 }
@@ -55,7 +59,8 @@ static void op_enter(void)
 	for (;;) {
 		in_flight_here++;
 		atomic_fetch_add(&in_flight, 1);
-		if (!atomic_load(&gate_closed))
+		/* A handler of a thread that forks, or that is in an operation, must not wait for its own thread. */
+		if (!atomic_load(&gate_closed) || gate_mine || in_flight_here > 1)
 			return;
 		op_leave();
 		cdm_futex_wait(&gate_closed, 1);
@@ -73,9 +78,13 @@ void cdm_dispatch_fork_prepare(void)
 		closed = 0;
 	}
 	gate_mine = true;
-	while ((seen = atomic_load(&in_flight)) > in_flight_here)
-		cdm_futex_wait(&in_flight, seen);
+	uint64_t begun = cdm_now_ns();
+	while ((seen = atomic_load(&in_flight)) > in_flight_here + given_up && cdm_now_ns() - begun < GATE_PATIENCE_NS)
+		cdm_futex_wait_ms(&in_flight, seen, 100);
+	given_up = seen > in_flight_here ? seen - in_flight_here : 0; /* the next fork does not wait for these again */
 }
+
+bool cdm_dispatch_drained(void) { return atomic_load(&in_flight) == 0; }
 
 void cdm_dispatch_fork_parent(void)
 {
@@ -91,8 +100,6 @@ void cdm_dispatch_fork_child(void)
 	atomic_store(&gate_closed, 0);
 	cdm_stage_after_fork();
 }
-
-bool cdm_dispatch_idle_here(void) { return in_flight_here == 0; }
 
 /* ---- the compute library ---- */
 

@@ -11,8 +11,8 @@ void cdm_dispatch_init(void);
 void cdm_dispatch_fork_prepare(void);
 void cdm_dispatch_fork_parent(void);
 void cdm_dispatch_fork_child(void);
-/* The calling thread is in no operation (a handler that interrupted one may fork). */
-bool cdm_dispatch_idle_here(void);
+/* No operation is in flight: neither one that a handler which forks has interrupted, nor one that outlasted the wait. */
+bool cdm_dispatch_drained(void);
 /* The library is open / must not be used again in this process / its lock was held by nobody who is here. */
 bool cdm_dispatch_compute_open(void);
 void cdm_dispatch_break_compute(void);

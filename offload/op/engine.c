@@ -17,6 +17,7 @@
 struct cdm_device cdm_device = { &cdm_mem_emu, &cdm_compute_blas };
 
 static bool forking; /* between prepare and parent or child: the gate and the locks are held */
+static bool drained; /* then: no operation was in flight */
 
 void cdm_engine_init(char *const *envp)
 {
@@ -25,8 +26,11 @@ void cdm_engine_init(char *const *envp)
 	cdm_device.mem->open(cdm_config.device_mem);
 	cdm_dispatch_init();
 	/* Without a device, or a policy that ever moves a page, allocation is libc's business alone. */
-	if (cdm_config.device != CDM_DEVICE_NONE && cdm_config.policy != CDM_POLICY_NEVER)
-		cdm_min_alloc = cdm_config.min_alloc;
+	if (cdm_config.device == CDM_DEVICE_NONE || cdm_config.policy == CDM_POLICY_NEVER)
+		return;
+	cdm_min_alloc = cdm_config.min_alloc;
+	if (cdm_config.policy != CDM_POLICY_COPY)
+		cdm_residency_start();
 }
 
 void cdm_engine_on_faults(void (*install)(void)) { cdm_residency_needs_faults = install; }
@@ -116,7 +120,8 @@ void cdm_engine_fork_begin(void) { cdm_dispatch_fork_prepare(); }
 void cdm_engine_fork_prepare(void)
 {
 	cdm_dispatch_fork_prepare();
-	if (cdm_dispatch_compute_open() && cdm_dispatch_idle_here())
+	drained = cdm_dispatch_drained();
+	if (cdm_dispatch_compute_open() && drained)
 		cdm_device.compute->fork_prepare();
 	cdm_residency_fork_prepare();
 	forking = true;
@@ -136,8 +141,8 @@ void cdm_engine_fork_child(void)
 	cdm_stats_after_fork();
 	cdm_residency_fork_child();
 	cdm_dispatch_reset_locks();
-	/* A handler forked in the middle of its thread's operation: the library's state is anybody's guess here. */
-	if (!cdm_dispatch_idle_here())
+	/* Forked in the middle of an operation: the library's state is anybody's guess here. */
+	if (!drained)
 		cdm_dispatch_break_compute();
 	else if (cdm_dispatch_compute_open())
 		cdm_device.compute->fork_child();
