@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "offload/base/copy.h"
 #include "offload/mem/region.h"
 #include "offload/offload.h"
 
@@ -87,23 +88,6 @@ static bool range_enter(void *addr, size_t *len, uint64_t *mask)
 	return true;
 }
 
-void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to)
-{
-	size_t tracked = old ? old : len;
-	uint64_t mask;
-
-	if ((flags & MREMAP_FIXED) && (flags & MREMAP_MAYMOVE) && plausible(to, len) && plausible(addr, old) &&
-	    !overlap(addr, old, to, len))
-		range_leave(to, len);
-	if (!range_enter(addr, &tracked, &mask))
-		return cdm_sys_mremap(addr, old, len, flags, to);
-	void *p = cdm_sys_mremap(addr, old, len, flags, to);
-	if (!cdm_sys_failed(p))
-		cdm_region_rebase((uintptr_t)addr, tracked, (uintptr_t)p, cdm_round_up(len, CDM_PAGE), NULL);
-	cdm_map_leave(&mask);
-	return p;
-}
-
 /* Sets the state HOST in all regions of a range whose pages the kernel has dropped. */
 static void range_emptied(uintptr_t at, uintptr_t end)
 {
@@ -115,6 +99,59 @@ static void range_emptied(uintptr_t at, uintptr_t end)
 			cdm_region_state(r, at, to - at, CDM_HOST, true);
 		at = to;
 	}
+}
+
+/* Every page of the range is tracked, readable and writable: then all of it is private anonymous memory. */
+static bool plain(uintptr_t at, uintptr_t end)
+{
+	cdm_word word, need = CDM_WORD_READ | CDM_WORD_WRITE;
+
+	for (; at < end;) {
+		at = cdm_pagemap_run(at, end, &word);
+		struct cdm_region *r = cdm_region_get(word);
+		if (!r || r->tainted || !r->movable || (word & need) != need)
+			return false;
+	}
+	return true;
+}
+
+/* Under the remap mechanism a range that was one mapping may have become several, which mremap refuses: its bytes are
+ * copied instead. Map lock held. */
+static void *mremap_pieces(void *addr, size_t old, size_t len, int flags, void *to)
+{
+	int fixed = flags & MREMAP_FIXED ? MAP_FIXED : 0;
+
+	if (!(flags & MREMAP_MAYMOVE) || !plain((uintptr_t)addr, (uintptr_t)addr + cdm_round_up(old, CDM_PAGE)))
+		return (void *)(long)(flags & MREMAP_MAYMOVE ? -EFAULT : -ENOMEM);
+	void *p = cdm_sys_mmap(fixed ? to : NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1, 0);
+	if (cdm_sys_failed(p))
+		return p;
+	cdm_copy_large(p, addr, old < len ? old : len);
+	if (flags & MREMAP_DONTUNMAP)
+		cdm_sys_madvise(addr, old, MADV_DONTNEED);
+	else
+		cdm_sys_munmap(addr, old);
+	range_emptied((uintptr_t)addr, (uintptr_t)addr + cdm_round_up(old, CDM_PAGE));
+	return p;
+}
+
+void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to)
+{
+	size_t tracked = old ? old : len;
+	uint64_t mask;
+
+	if ((flags & MREMAP_FIXED) && (flags & MREMAP_MAYMOVE) && plausible(to, len) && plausible(addr, old) &&
+	    !overlap(addr, old, to, len))
+		range_leave(to, len);
+	if (!range_enter(addr, &tracked, &mask))
+		return cdm_sys_mremap(addr, old, len, flags, to);
+	void *p = cdm_sys_mremap(addr, old, len, flags, to);
+	if (p == (void *)(long)-EFAULT)
+		p = mremap_pieces(addr, old, len, flags, to);
+	if (!cdm_sys_failed(p))
+		cdm_region_rebase((uintptr_t)addr, tracked, (uintptr_t)p, cdm_round_up(len, CDM_PAGE), NULL);
+	cdm_map_leave(&mask);
+	return p;
 }
 
 static bool drops_pages(int advice)
