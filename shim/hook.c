@@ -13,13 +13,17 @@
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t each);
 
-#define X(name, type, params, args) static type first_##name params;
+#define X(name, type, params, args, ...) static type first_##name params;
 CDM_HOOKS(X)
+CDM_BUFFER_HOOKS(X)
+CDM_VECTOR_HOOKS(X)
 #undef X
 
 struct cdm_next cdm_next = {
-#define X(name, type, params, args) .name = first_##name,
+#define X(name, type, params, args, ...) .name = first_##name,
 	CDM_HOOKS(X)
+	CDM_BUFFER_HOOKS(X)
+	CDM_VECTOR_HOOKS(X)
 #undef X
 };
 
@@ -33,13 +37,15 @@ void cdm_hook_resolve(void)
 		return;
 	resolving = 1;
 	/* malloc last: it says that the table is complete. Two threads at once store the same values. */
-#define X(name, type, params, args)                             \
+#define X(name, type, params, args, ...)                             \
 	if ((void *)cdm_next.name != (void *)cdm_next.malloc) { \
 		p = dlsym(RTLD_NEXT, #name);                    \
 		if (p)                                          \
 			cdm_next.name = (type(*) params)p;      \
 	}
 	CDM_HOOKS(X)
+	CDM_BUFFER_HOOKS(X)
+	CDM_VECTOR_HOOKS(X)
 #undef X
 	p = dlsym(RTLD_NEXT, "malloc");
 	cdm_next.malloc = p ? (void *(*)(size_t))p : __libc_malloc;
@@ -106,6 +112,11 @@ void cdm_hook_fire(void)
 
 void *cdm_hook_realloc(void *p, size_t n) { return realloc(p, n); }
 
+#define X(name, type, params, args, ...) FORWARD(name, type, params, args)
+CDM_BUFFER_HOOKS(X)
+CDM_VECTOR_HOOKS(X)
+#undef X
+
 static void check_one(const char *name)
 {
 	Dl_info ours, theirs;
@@ -122,7 +133,9 @@ void cdm_hook_check(void)
 {
 	if (cdm_log_level < CDM_LOG_INFO)
 		return;
-#define X(name, type, params, args) check_one(#name);
+#define X(name, type, params, args, ...) check_one(#name);
 	CDM_HOOKS(X)
+	CDM_BUFFER_HOOKS(X)
+	CDM_VECTOR_HOOKS(X)
 #undef X
 }

@@ -148,7 +148,7 @@ int cdm_calibrate(const struct cdm_blas_file *list, int n, const char *want, int
 	int ret = cdm_choice_load(key, &found);
 
 	if (ret == -EACCES)
-		cdm_log(CDM_LOG_WARN, "the cached choice of a BLAS library is not the user's own file: ignored");
+		cdm_log(CDM_LOG_INFO, "the cached choice of a BLAS library is not the user's own file: ignored");
 	if (ret || !known(list, n, &found))
 		ret = measure(want, threads, key, &found);
 	if (!ret && !known(list, n, &found))

@@ -10,6 +10,7 @@
 #include "offload/mem/block.h"
 #include "offload/mem/device.h"
 #include "offload/mem/move.h"
+#include "offload/mem/pin.h"
 #include "offload/mem/uffd.h"
 
 #define CANDIDATES 64
@@ -63,6 +64,7 @@ static const struct cdm_mover *mover_get(void)
 	if (!mover)
 		mover = mover_try(remap_first ? &cdm_mover_move : &cdm_mover_remap, false);
 	mover_failed = !mover;
+	cdm_pins_needed = mover == &cdm_mover_remap || (mover && !cdm_uffd_full());
 	if (mover == &cdm_mover_remap && cdm_residency_needs_faults)
 		cdm_residency_needs_faults();
 	return mover;
@@ -74,6 +76,7 @@ void cdm_residency_start(void)
 {
 	bool remap = cdm_config.mechanism == CDM_MECHANISM_REMAP || cdm_uffd_probe();
 
+	cdm_pins_needed = true; /* until it is known that they are not */
 	if (remap && cdm_residency_needs_faults)
 		cdm_residency_needs_faults();
 }
@@ -96,7 +99,7 @@ static bool runs_on(const struct cdm_region *r)
 	return (stack >= r->base && stack < cdm_region_end(r)) || (thread >= r->base && thread < cdm_region_end(r));
 }
 
-/* Marks r for the mover. False: it has ended, or (idle wanted) an operation uses it. */
+/* Marks r for the mover. False: it has ended, it must stay, a system call uses it, or (idle wanted) an operation does. */
 static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
 {
 	uint64_t mask;
@@ -105,7 +108,7 @@ static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
 	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) && !runs_on(r) && !r->tainted;
 	if (ok)
 		atomic_store(&r->moving, 1);
-	if (ok && idle && atomic_load(&r->busy) > 0) {
+	if (ok && ((idle && atomic_load(&r->busy) > 0) || (cdm_pins_needed && cdm_pinned(r->base, cdm_region_end(r))))) {
 		region_moving(r, false);
 		ok = false;
 	}
@@ -406,7 +409,7 @@ static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 	if (!mover_get())
 		return -ENOSYS;
 	if (!region_claim(h->region, h->generation, false))
-		return -ESTALE;
+		return -EBUSY;
 	span_of(h, &from, &to);
 	bool ok = true;
 	size_t missing = (to - from) - resident_in(from, to, false, &ok);
@@ -552,6 +555,7 @@ void cdm_residency_fork_child(void)
 		atomic_store(&r->busy, 0);
 	if (mover)
 		mover->forget();
+	cdm_pin_after_fork();
 	mover = NULL; /* chosen anew on need: most children exec */
 	mover_failed = false;
 	cdm_block_fork_child();
