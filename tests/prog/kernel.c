@@ -18,13 +18,13 @@
 #define PACKET 60000
 
 static _Atomic int stop;
-static char *block; /* 8 MiB: matrices in front, the reader's buffers behind */
+static char *block; /* two matrices and the reader's two buffers, by turns, half a MiB each */
 static _Atomic long packets;
 
 static void *reader(void *arg)
 {
 	int pair[2], pipes[2];
-	char *in = block + 4 * MIB, *out = block + 6 * MIB;
+	char *in = block + MIB / 2, *out = block + MIB + MIB / 2; /* in the same 2 MiB as the matrices */
 
 	(void)arg;
 	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0 && pipe(pipes) == 0);
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 	struct timespec left = { argc > 1 ? atoi(argv[1]) : 3, 0 };
 	pthread_t t[3];
 
-	block = calloc(1, 8 * MIB);
+	block = calloc(1, 2 * MIB);
 	pthread_create(&t[0], NULL, reader, NULL);
 	for (int i = 1; i < 3; i++)
 		pthread_create(&t[i], NULL, computer, block + (size_t)(i - 1) * MIB);
