@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "tests/prog/check.h"
 
 #define MIB ((size_t)1 << 20)
 #define N 128

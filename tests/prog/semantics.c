@@ -14,7 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "tests/prog/check.h"
 
 #define MIB ((size_t)1 << 20)
 #define N 200
