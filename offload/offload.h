@@ -75,16 +75,25 @@ void cdm_map_dlclosed(void);
 enum cdm_scalar { CDM_S, CDM_D, CDM_C, CDM_Z }; /* float, double, complex float, complex double */
 static inline size_t cdm_scalar_size(enum cdm_scalar t)
 {
-	return (size_t[]){ 4, 8, 8, 16 }[t];
+	return (size_t[]){4, 8, 8, 16}[t];
 }
 
 enum cdm_family {
-	CDM_GEMM, CDM_GEMMT, CDM_SYMM, CDM_HEMM, CDM_SYRK, CDM_HERK, CDM_SYR2K, CDM_HER2K, CDM_TRMM, CDM_TRSM,
+	CDM_GEMM,
+	CDM_GEMMT,
+	CDM_SYMM,
+	CDM_HEMM,
+	CDM_SYRK,
+	CDM_HERK,
+	CDM_SYR2K,
+	CDM_HER2K,
+	CDM_TRMM,
+	CDM_TRSM,
 	CDM_FAMILY_COUNT
 };
 
 struct cdm_routine {
-	const char *name;	/* "dgemm": as in the report; the Fortran symbol is name + "_" */
+	const char *name; /* "dgemm": as in the report; the Fortran symbol is name + "_" */
 	enum cdm_family family;
 	enum cdm_scalar type;
 };
@@ -98,9 +107,9 @@ enum cdm_access { CDM_R = 1, CDM_W = 2, CDM_RW = 3 };
 struct cdm_operand {
 	void *base;
 	int64_t rows, cols, ld; /* elements */
-	uint8_t elem;		/* bytes per element */
-	uint8_t access;		/* enum cdm_access */
-	char tri;		/* 'U' or 'L': only that triangle is referenced; 0: all of it */
+	uint8_t elem;           /* bytes per element */
+	uint8_t access;         /* enum cdm_access */
+	char tri;               /* 'U' or 'L': only that triangle is referenced; 0: all of it */
 };
 
 /* One level-3 call, normalised: column-major, Fortran meaning, upper-case letters, arguments already
@@ -120,7 +129,7 @@ struct cdm_call {
 	struct cdm_operand op[3];
 	int operands;
 	double flops;
-	const void *site;	/* return address in the program */
+	const void *site; /* return address in the program */
 };
 
 /* > 0 while this thread is inside a wrapper: nested calls go straight through and are not counted. */

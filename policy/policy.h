@@ -13,19 +13,19 @@
 enum cdm_place { CDM_PLACE_HOST, CDM_PLACE_MOVE, CDM_PLACE_COPY, CDM_PLACE_IN_PLACE };
 
 struct cdm_operand_facts {
-	size_t bytes;	     /* owned by the operand */
-	size_t resident;     /* of its pages, bytes that are on the device already */
-	size_t span;	     /* bytes from its first to its last page */
-	bool movable;	     /* its memory can move at all */
+	size_t bytes;    /* owned by the operand */
+	size_t resident; /* of its pages, bytes that are on the device already */
+	size_t span;     /* bytes from its first to its last page */
+	bool movable;    /* its memory can move at all */
 	bool reads, writes;
-	uint64_t uses;	     /* earlier device uses of its region */
+	uint64_t uses; /* earlier device uses of its region */
 };
 
 struct cdm_call_facts {
 	double flops;
-	double min_work;     /* CDM_MIN_WORK in force */
+	double min_work;         /* CDM_MIN_WORK in force */
 	size_t capacity, in_use; /* device bytes */
-	bool coherent;	     /* the device can use host memory in place */
+	bool coherent;           /* the device can use host memory in place */
 	int operands;
 	struct cdm_operand_facts op[3];
 };
@@ -38,9 +38,9 @@ struct cdm_decision {
 
 /* A candidate for eviction. Smaller value is evicted first. */
 struct cdm_candidate {
-	size_t bytes;	     /* resident on the device */
-	uint64_t uses;	     /* device uses since it came */
-	uint64_t age;	     /* device operations since its last use */
+	size_t bytes;  /* resident on the device */
+	uint64_t uses; /* device uses since it came */
+	uint64_t age;  /* device operations since its last use */
 };
 
 struct cdm_policy {

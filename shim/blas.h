@@ -42,9 +42,9 @@ enum cdm_blas_routine {
 
 /* A row of blas.def as data, by routine identifier. */
 struct cdm_blas_traits {
-	uint8_t shape;		     /* enum cdm_blas_shape */
-	bool real_alpha, real_beta;  /* a real scalar in a complex routine */
-	const char *trans;	     /* legal letters */
+	uint8_t shape;              /* enum cdm_blas_shape */
+	bool real_alpha, real_beta; /* a real scalar in a complex routine */
+	const char *trans;          /* legal letters */
 };
 extern const struct cdm_blas_traits cdm_blas_traits[CDM_BLAS_COUNT];
 extern const struct cdm_routine cdm_blas_table[CDM_BLAS_COUNT + 1];
@@ -53,11 +53,11 @@ extern const struct cdm_routine cdm_blas_table[CDM_BLAS_COUNT + 1];
 extern struct cdm_host_slot cdm_blas_fortran[CDM_BLAS_COUNT], cdm_blas_cblas[CDM_BLAS_COUNT];
 
 /* Real-type operations of one call, see blas.def; negative sizes give any number. */
-#define CDM_BLAS(name, family, shape, types, alpha, beta, real_trans, complex_trans, work)        \
-	static inline double cdm_work_##name(bool left, double m, double n, double k)              \
-	{                                                                                          \
-		(void)left, (void)m, (void)n, (void)k;                                             \
-		return work;                                                                       \
+#define CDM_BLAS(name, family, shape, types, alpha, beta, real_trans, complex_trans, work)                             \
+	static inline double cdm_work_##name(bool left, double m, double n, double k)                                  \
+	{                                                                                                              \
+		(void)left, (void)m, (void)n, (void)k;                                                                 \
+		return work;                                                                                           \
 	}
 #include "shim/blas.def"
 #undef CDM_BLAS

@@ -15,19 +15,37 @@
 enum { ROW_MAJOR = 101, COL_MAJOR = 102, NO_TRANS = 111, TRANS, CONJ_TRANS, UPPER = 121, LOWER, NON_UNIT = 131, UNIT };
 enum { LEFT_SIDE = 141, RIGHT_SIDE };
 
-static char letter_side(int e) { return e == LEFT_SIDE ? 'L' : e == RIGHT_SIDE ? 'R' : 0; }
-static char letter_uplo(int e) { return e == UPPER ? 'U' : e == LOWER ? 'L' : 0; }
-static char letter_diag(int e) { return e == UNIT ? 'U' : e == NON_UNIT ? 'N' : 0; }
-static char letter_transa(int e) { return e == NO_TRANS ? 'N' : e == TRANS ? 'T' : e == CONJ_TRANS ? 'C' : 0; }
-static char letter_transb(int e) { return letter_transa(e); }
+static char letter_side(int e)
+{
+	return e == LEFT_SIDE ? 'L' : e == RIGHT_SIDE ? 'R' : 0;
+}
+static char letter_uplo(int e)
+{
+	return e == UPPER ? 'U' : e == LOWER ? 'L' : 0;
+}
+static char letter_diag(int e)
+{
+	return e == UNIT ? 'U' : e == NON_UNIT ? 'N' : 0;
+}
+static char letter_transa(int e)
+{
+	return e == NO_TRANS ? 'N' : e == TRANS ? 'T' : e == CONJ_TRANS ? 'C' : 0;
+}
+static char letter_transb(int e)
+{
+	return letter_transa(e);
+}
 
-static char other(char c, char one, char two) { return c == one ? two : c == two ? one : c; }
+static char other(char c, char one, char two)
+{
+	return c == one ? two : c == two ? one : c;
+}
 
-#define SWAP(x, y)                                                                                                  \
-	do {                                                                                                        \
-		__typeof__(x) swap_ = (x);                                                                          \
-		(x) = (y);                                                                                          \
-		(y) = swap_;                                                                                        \
+#define SWAP(x, y)                                                                                                     \
+	do {                                                                                                           \
+		__typeof__(x) swap_ = (x);                                                                             \
+		(x) = (y);                                                                                             \
+		(y) = swap_;                                                                                           \
 	} while (0)
 
 static void swap_operands(struct cdm_blas_args *args)

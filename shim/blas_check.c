@@ -7,9 +7,15 @@
 
 #include <string.h>
 
-static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
+static char upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
 
-static bool one_of(char c, const char *set) { return c && strchr(set, c); }
+static bool one_of(char c, const char *set)
+{
+	return c && strchr(set, c);
+}
 
 /* Appends an operand; false when reference BLAS finds it illegal. */
 static bool operand(struct cdm_call *call, const void *base, int64_t rows, int64_t cols, int ld, char tri)
@@ -73,11 +79,9 @@ static bool legal_letters(const struct cdm_call *call, enum cdm_blas_shape shape
 	bool has_side = shape == CDM_SHAPE_SYMM || shape == CDM_SHAPE_TRMM;
 	bool has_transb = shape == CDM_SHAPE_GEMM || shape == CDM_SHAPE_GEMMT;
 
-	return (!has_side || one_of(call->side, "LR")) &&
-	       (shape == CDM_SHAPE_GEMM || one_of(call->uplo, "UL")) &&
+	return (!has_side || one_of(call->side, "LR")) && (shape == CDM_SHAPE_GEMM || one_of(call->uplo, "UL")) &&
 	       (shape == CDM_SHAPE_SYMM || one_of(call->transa, trans)) &&
-	       (!has_transb || one_of(call->transb, trans)) &&
-	       (shape != CDM_SHAPE_TRMM || one_of(call->diag, "UN"));
+	       (!has_transb || one_of(call->transb, trans)) && (shape != CDM_SHAPE_TRMM || one_of(call->diag, "UN"));
 }
 
 static bool fill_operands(struct cdm_call *call, const struct cdm_blas_args *args, enum cdm_blas_shape shape)

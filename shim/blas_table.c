@@ -50,7 +50,10 @@ struct cdm_host_slot cdm_blas_cblas[CDM_BLAS_COUNT] = {
 #undef CDM_BLAS
 /* clang-format on */
 
-void cdm_blas_register(void) { cdm_engine_routines(cdm_blas_table, CDM_BLAS_COUNT); }
+void cdm_blas_register(void)
+{
+	cdm_engine_routines(cdm_blas_table, CDM_BLAS_COUNT);
+}
 
 bool cdm_blas_offload(struct cdm_blas_turn *turn, int routine, const struct cdm_blas_args *args, double flops,
 		      const void *site)

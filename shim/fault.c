@@ -54,7 +54,7 @@ static void program_exchange(const struct sigaction *act, struct sigaction *old)
 /* The default action: restored, so that the signal does what it would have done. */
 static void die(int sig, const siginfo_t *info)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
 
 	cdm_next.sigaction(sig, &dfl, NULL);
 	if (info->si_code <= 0) /* sent by somebody: there is no instruction that would fault again */
@@ -93,7 +93,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 void cdm_fault_install(void)
 {
-	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	if (atomic_exchange(&installed, true))
 		return;
@@ -120,7 +120,7 @@ CDM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction 
 
 CDM_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 {
-	struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART }, old;
+	struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
 
 	if (sig != SIGSEGV || !atomic_load_explicit(&installed, memory_order_relaxed))
 		return cdm_next.signal(sig, handler);

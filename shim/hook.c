@@ -21,9 +21,7 @@ CDM_VECTOR_HOOKS(X)
 
 struct cdm_next cdm_next = {
 #define X(name, type, params, args, ...) .name = first_##name,
-	CDM_HOOKS(X)
-	CDM_BUFFER_HOOKS(X)
-	CDM_VECTOR_HOOKS(X)
+	CDM_HOOKS(X) CDM_BUFFER_HOOKS(X) CDM_VECTOR_HOOKS(X)
 #undef X
 };
 
@@ -37,11 +35,11 @@ void cdm_hook_resolve(void)
 		return;
 	resolving = 1;
 	/* malloc last: it says that the table is complete. Two threads at once store the same values. */
-#define X(name, type, params, args, ...)                             \
-	if ((void *)cdm_next.name != (void *)cdm_next.malloc) { \
-		p = dlsym(RTLD_NEXT, #name);                    \
-		if (p)                                          \
-			cdm_next.name = (type(*) params)p;      \
+#define X(name, type, params, args, ...)                                                                               \
+	if ((void *)cdm_next.name != (void *)cdm_next.malloc) {                                                        \
+		p = dlsym(RTLD_NEXT, #name);                                                                           \
+		if (p)                                                                                                 \
+			cdm_next.name = (type(*) params)p;                                                             \
 	}
 	CDM_HOOKS(X)
 	CDM_BUFFER_HOOKS(X)
@@ -53,13 +51,13 @@ void cdm_hook_resolve(void)
 }
 
 /* The first call of each: look up, then go on. A call from inside the look-up is libc's to answer. */
-#define FORWARD(name, type, params, args)                                                     \
-	static type first_##name params                                                       \
-	{                                                                                     \
-		cdm_hook_resolve();                                                           \
-		if (cdm_next.name == first_##name)                                            \
-			return (type)0;                                                       \
-		return cdm_next.name args;                                                    \
+#define FORWARD(name, type, params, args)                                                                              \
+	static type first_##name params                                                                                \
+	{                                                                                                              \
+		cdm_hook_resolve();                                                                                    \
+		if (cdm_next.name == first_##name)                                                                     \
+			return (type)0;                                                                                \
+		return cdm_next.name args;                                                                             \
 	}
 
 static void *first_malloc(size_t n)
@@ -92,7 +90,7 @@ FORWARD(fork, pid_t, (void), ())
 FORWARD(mlock, int, (const void *addr, size_t len), (addr, len))
 FORWARD(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len, flags))
 FORWARD(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))
-FORWARD(pthread_attr_setstack, int, (pthread_attr_t *attr, void *addr, size_t len), (attr, addr, len))
+FORWARD(pthread_attr_setstack, int, (pthread_attr_t * attr, void *addr, size_t len), (attr, addr, len))
 FORWARD(dlclose, int, (void *handle), (handle))
 FORWARD(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))
 FORWARD(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))
@@ -110,7 +108,10 @@ void cdm_hook_fire(void)
 	errno = saved;
 }
 
-void *cdm_hook_realloc(void *p, size_t n) { return realloc(p, n); }
+void *cdm_hook_realloc(void *p, size_t n)
+{
+	return realloc(p, n);
+}
 
 #define X(name, type, params, args, ...) FORWARD(name, type, params, args)
 CDM_BUFFER_HOOKS(X)
@@ -126,7 +127,8 @@ static void check_one(const char *name)
 	/* A program that takes the address of malloc has a symbol for it, undefined, whose value is its own PLT. */
 	if (p && dladdr1(p, &theirs, (void **)&sym, RTLD_DL_SYMENT) && sym && sym->st_shndx != SHN_UNDEF &&
 	    dladdr((void *)cdm_hook_check, &ours) && ours.dli_fbase != theirs.dli_fbase)
-		cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name, theirs.dli_fname);
+		cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name,
+			theirs.dli_fname);
 }
 
 void cdm_hook_check(void)

@@ -171,7 +171,7 @@ static int measure(struct dl_phdr_info *info, size_t size, void *arg)
 
 static void *find(struct cdm_host_slot *slot, const void *caller)
 {
-	struct extent e = { .at = (uintptr_t)caller };
+	struct extent e = {.at = (uintptr_t)caller};
 	void *fn = lookup(RTLD_NEXT, slot->symbol);
 
 	if (fn) {
@@ -209,8 +209,8 @@ void cdm_host_missing(struct cdm_host_slot *slot)
 /* ---- what kind it is -------------------------------------------------------------------------------- */
 
 /* A function that only this kind of library has. */
-static const char *const marks[] = { "openblas_get_config", "bli_arch_query_id", "mkl_get_version", "ATL_dgemm",
-				     "armpl_info_get", "nvpl_blas_get_version" };
+static const char *const marks[] = {"openblas_get_config", "bli_arch_query_id", "mkl_get_version",
+				    "ATL_dgemm",           "armpl_info_get",    "nvpl_blas_get_version"};
 
 bool cdm_host_is_reference(const void *fn)
 {

@@ -26,13 +26,13 @@ struct cdm_host_module {
 struct cdm_host_slot {
 	_Atomic(void *) global; /* the original for every caller, once known */
 	const char *symbol;
-	int routine;		/* for cdm_call_fallback(), or CDM_HOST_NO_FALLBACK */
-	_Atomic(unsigned) seq;	/* odd while module[] is written; readers retry the slow way */
-	unsigned victim;	/* the next of module[] to replace */
+	int routine;           /* for cdm_call_fallback(), or CDM_HOST_NO_FALLBACK */
+	_Atomic(unsigned) seq; /* odd while module[] is written; readers retry the slow way */
+	unsigned victim;       /* the next of module[] to replace */
 	struct cdm_host_module module[CDM_HOST_MODULES];
 	struct cdm_host_slot *link; /* all slots that keep something */
 	bool linked;
-	_Atomic(bool) missed;	/* its absence was logged */
+	_Atomic(bool) missed; /* its absence was logged */
 };
 
 /* The original of slot for a call from the code address caller; NULL when there is none anywhere (not logged). */

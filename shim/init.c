@@ -48,4 +48,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	pthread_atfork(cdm_engine_fork_prepare, cdm_engine_fork_parent, fork_child);
 }
 
-__attribute__((destructor)) static void finish(void) { cdm_engine_fini(); }
+__attribute__((destructor)) static void finish(void)
+{
+	cdm_engine_fini();
+}

@@ -36,10 +36,16 @@ static void *block_alloc(size_t n, size_t align, bool zero, const void *site, bo
 	return block_from == SIZE_MAX ? NULL : cdm_block_alloc(n, align, zero, site);
 }
 
-static inline bool maybe_ours(const void *p) { return !((uintptr_t)p & PAGE_MASK) && p; }
+static inline bool maybe_ours(const void *p)
+{
+	return !((uintptr_t)p & PAGE_MASK) && p;
+}
 
 /* A failing block is tried at libc, which may have small pieces left, and which sets errno. */
-static void *block_or(void *block, size_t align, size_t n) { return block ? block : cdm_next.memalign(align, n); }
+static void *block_or(void *block, size_t align, size_t n)
+{
+	return block ? block : cdm_next.memalign(align, n);
+}
 
 CDM_EXPORT void *malloc(size_t n)
 {
@@ -120,7 +126,10 @@ static void *realloc_any(void *p, size_t n, const void *site)
 	return grow_to_block(p, n, site);
 }
 
-CDM_EXPORT void *realloc(void *p, size_t n) { return realloc_any(p, n, SITE); }
+CDM_EXPORT void *realloc(void *p, size_t n)
+{
+	return realloc_any(p, n, SITE);
+}
 
 CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
 {
@@ -135,7 +144,10 @@ CDM_EXPORT void *reallocarray(void *p, size_t n, size_t each)
 	return realloc_any(p, bytes, SITE);
 }
 
-static bool power_of_two(size_t n) { return n && !(n & (n - 1)); }
+static bool power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
 
 CDM_EXPORT void *memalign(size_t align, size_t n)
 {

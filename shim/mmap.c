@@ -32,7 +32,10 @@ CDM_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off
 	return address(cdm_map_mmap(addr, len, prot, flags, fd, off, __builtin_return_address(0)));
 }
 
-CDM_EXPORT int munmap(void *addr, size_t len) { return result(cdm_map_munmap(addr, len)); }
+CDM_EXPORT int munmap(void *addr, size_t len)
+{
+	return result(cdm_map_munmap(addr, len));
+}
 
 CDM_EXPORT void *mremap(void *addr, size_t old, size_t len, int flags, ...)
 {
@@ -46,9 +49,15 @@ CDM_EXPORT void *mremap(void *addr, size_t old, size_t len, int flags, ...)
 	return address(cdm_map_mremap(addr, old, len, flags, to));
 }
 
-CDM_EXPORT int madvise(void *addr, size_t len, int advice) { return result(cdm_map_madvise(addr, len, advice)); }
+CDM_EXPORT int madvise(void *addr, size_t len, int advice)
+{
+	return result(cdm_map_madvise(addr, len, advice));
+}
 
-CDM_EXPORT int mprotect(void *addr, size_t len, int prot) { return result(cdm_map_mprotect(addr, len, prot)); }
+CDM_EXPORT int mprotect(void *addr, size_t len, int prot)
+{
+	return result(cdm_map_mprotect(addr, len, prot));
+}
 
 /* Memory that must stay where it is: locked by the program, or a stack that the kernel writes to on its own. */
 

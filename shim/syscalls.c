@@ -16,14 +16,14 @@
 
 #define IOVECS 8 /* pinned one by one; of longer lists, the whole address space between the lowest and highest */
 
-#define X(name, type, params, args, buffer, bytes)    \
-	CDM_EXPORT type name params;                  \
-	CDM_EXPORT type name params                   \
-	{                                             \
-		int pin = cdm_pin_take((uintptr_t)(buffer), bytes); \
-		type r = cdm_next.name args;          \
-		cdm_pin_drop(pin);                    \
-		return r;                             \
+#define X(name, type, params, args, buffer, bytes)                                                                     \
+	CDM_EXPORT type name params;                                                                                   \
+	CDM_EXPORT type name params                                                                                    \
+	{                                                                                                              \
+		int pin = cdm_pin_take((uintptr_t)(buffer), bytes);                                                    \
+		type r = cdm_next.name args;                                                                           \
+		cdm_pin_drop(pin);                                                                                     \
+		return r;                                                                                              \
 	}
 CDM_BUFFER_HOOKS(X)
 #undef X
@@ -57,15 +57,15 @@ static void pins_drop(struct pins *p)
 		cdm_pin_drop(p->slot[--p->n]);
 }
 
-#define X(name, type, params, args, iov, count)  \
-	CDM_EXPORT type name params;             \
-	CDM_EXPORT type name params              \
-	{                                        \
-		struct pins pins;                \
-		pins_take(&pins, iov, (int)(count)); \
-		type r = cdm_next.name args;     \
-		pins_drop(&pins);                \
-		return r;                        \
+#define X(name, type, params, args, iov, count)                                                                        \
+	CDM_EXPORT type name params;                                                                                   \
+	CDM_EXPORT type name params                                                                                    \
+	{                                                                                                              \
+		struct pins pins;                                                                                      \
+		pins_take(&pins, iov, (int)(count));                                                                   \
+		type r = cdm_next.name args;                                                                           \
+		pins_drop(&pins);                                                                                      \
+		return r;                                                                                              \
 	}
 CDM_VECTOR_HOOKS(X)
 #undef X

@@ -16,17 +16,17 @@ enum cdm_mechanism_kind { CDM_MECHANISM_AUTO, CDM_MECHANISM_MOVE, CDM_MECHANISM_
 #define CDM_MIN_WORK_AUTO (-1.0)
 
 struct cdm_config {
-	int device;	      /* enum cdm_device_kind */
-	size_t device_mem;    /* bytes, a multiple of 2 MiB */
-	int policy;	      /* enum cdm_policy_kind */
-	double min_work;      /* flops; CDM_MIN_WORK_AUTO: take the calibrated crossover */
-	size_t min_alloc;     /* bytes, >= 4096 */
-	const char *blas;     /* library path or name; NULL: the fastest found */
-	int threads;	      /* of the emulated device; 0: the allowed CPUs */
-	int mechanism;	      /* enum cdm_mechanism_kind */
-	const char *report;   /* "stderr", a path, or NULL */
-	const char *trace;    /* a path or NULL */
-	int log;	      /* enum cdm_log_level */
+	int device;         /* enum cdm_device_kind */
+	size_t device_mem;  /* bytes, a multiple of 2 MiB */
+	int policy;         /* enum cdm_policy_kind */
+	double min_work;    /* flops; CDM_MIN_WORK_AUTO: take the calibrated crossover */
+	size_t min_alloc;   /* bytes, >= 4096 */
+	const char *blas;   /* library path or name; NULL: the fastest found */
+	int threads;        /* of the emulated device; 0: the allowed CPUs */
+	int mechanism;      /* enum cdm_mechanism_kind */
+	const char *report; /* "stderr", a path, or NULL */
+	const char *trace;  /* a path or NULL */
+	int log;            /* enum cdm_log_level */
 };
 
 extern struct cdm_config cdm_config;

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define STEP 128u	  /* bytes a round: two cache lines */
+#define STEP 128u         /* bytes a round: two cache lines */
 #define LEAST (16u << 10) /* shorter copies are left to libc */
 
 /* All loads of a round before its stores: a load that shares its page offset with a store in flight waits for it. */

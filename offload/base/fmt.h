@@ -12,7 +12,7 @@
 struct cdm_text {
 	char *buf;
 	size_t cap, len; /* len excludes the terminating NUL */
-	int cut;	 /* set once something did not fit */
+	int cut;         /* set once something did not fit */
 };
 
 void cdm_text_init(struct cdm_text *t, char *buf, size_t cap);

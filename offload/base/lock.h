@@ -24,7 +24,7 @@ static inline void cdm_futex_wait(_Atomic int *w, int seen)
 }
 static inline void cdm_futex_wait_ms(_Atomic int *w, int seen, int ms)
 {
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
 	(void)cdm_sys6(SYS_futex, (long)w, FUTEX_WAIT_PRIVATE, seen, (long)&t, 0, 0);
 }
 static inline void cdm_futex_wake(_Atomic int *w, int n)
@@ -35,8 +35,7 @@ static inline void cdm_futex_wake(_Atomic int *w, int n)
 static inline int cdm_lock_try(cdm_lock *l)
 {
 	int free_ = 0;
-	return atomic_compare_exchange_strong_explicit(&l->word, &free_, 1, memory_order_acquire,
-						       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&l->word, &free_, 1, memory_order_acquire, memory_order_relaxed);
 }
 static inline void cdm_lock_take(cdm_lock *l)
 {
@@ -51,6 +50,9 @@ static inline void cdm_lock_drop(cdm_lock *l)
 		cdm_futex_wake(&l->word, 1);
 }
 /* Fork child only: whoever held it does not exist here. */
-static inline void cdm_lock_reset(cdm_lock *l) { atomic_store_explicit(&l->word, 0, memory_order_relaxed); }
+static inline void cdm_lock_reset(cdm_lock *l)
+{
+	atomic_store_explicit(&l->word, 0, memory_order_relaxed);
+}
 
 #endif

@@ -16,11 +16,11 @@ void cdm_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3
  * SIGPIPE or SIGXFSZ. Returns 0 or a negative errno. */
 int cdm_write_all(int fd, const char *p, size_t n);
 /* The same as cdm_log(), at most once per process for each call site. */
-#define cdm_log_once(level, ...)                                                                       \
-	do {                                                                                           \
-		static _Atomic int cdm_once_;                                                          \
-		if (!atomic_exchange_explicit(&cdm_once_, 1, memory_order_relaxed))                    \
-			cdm_log(level, __VA_ARGS__);                                                   \
+#define cdm_log_once(level, ...)                                                                                       \
+	do {                                                                                                           \
+		static _Atomic int cdm_once_;                                                                          \
+		if (!atomic_exchange_explicit(&cdm_once_, 1, memory_order_relaxed))                                    \
+			cdm_log(level, __VA_ARGS__);                                                                   \
 	} while (0)
 
 #endif

@@ -7,18 +7,18 @@
 #include <time.h>
 
 /* Why a call stayed on the host. X(identifier, report key, what a person reads) */
-#define CDM_DECLINE_REASONS(X)                                                        \
-	X(SMALL, "small", "less work than CDM_MIN_WORK")                              \
-	X(POLICY, "policy", "the policy said host")                                   \
-	X(NO_DEVICE, "no_device", "no device (CDM_DEVICE=none)")                      \
-	X(NO_LIBRARY, "no_library", "no compute library could be opened")             \
-	X(NO_ROUTINE, "no_routine", "the compute library lacks the routine")          \
-	X(INVALID, "invalid", "illegal argument, left to the program's own xerbla")   \
-	X(QUICK, "quick", "nothing to compute")                                       \
-	X(PROTECTED, "protected", "an operand is not accessible as the call needs")   \
-	X(NO_MEMORY, "no_memory", "the device had no room")                           \
-	X(STARTING, "starting", "another thread was opening the compute library")    \
-	X(FORK, "fork", "a fork interrupted an operation of this process")                  \
+#define CDM_DECLINE_REASONS(X)                                                                                         \
+	X(SMALL, "small", "less work than CDM_MIN_WORK")                                                               \
+	X(POLICY, "policy", "the policy said host")                                                                    \
+	X(NO_DEVICE, "no_device", "no device (CDM_DEVICE=none)")                                                       \
+	X(NO_LIBRARY, "no_library", "no compute library could be opened")                                              \
+	X(NO_ROUTINE, "no_routine", "the compute library lacks the routine")                                           \
+	X(INVALID, "invalid", "illegal argument, left to the program's own xerbla")                                    \
+	X(QUICK, "quick", "nothing to compute")                                                                        \
+	X(PROTECTED, "protected", "an operand is not accessible as the call needs")                                    \
+	X(NO_MEMORY, "no_memory", "the device had no room")                                                            \
+	X(STARTING, "starting", "another thread was opening the compute library")                                      \
+	X(FORK, "fork", "a fork interrupted an operation of this process")                                             \
 	X(FAILED, "failed", "the device reported an error")
 
 enum cdm_decline {
@@ -34,7 +34,10 @@ extern const char *const cdm_decline_text[CDM_DECLINE_COUNT];
 #define CDM_STAT_SHARDS 8    /* threads share a shard by thread number */
 
 typedef _Atomic uint64_t cdm_counter;
-static inline void cdm_count(cdm_counter *c, uint64_t n) { atomic_fetch_add_explicit(c, n, memory_order_relaxed); }
+static inline void cdm_count(cdm_counter *c, uint64_t n)
+{
+	atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
 static inline uint64_t cdm_counted(const cdm_counter *c)
 {
 	return atomic_load_explicit((cdm_counter *)c, memory_order_relaxed);
@@ -55,8 +58,8 @@ struct cdm_stats {
 	struct cdm_shard shard[CDM_STAT_SHARDS];
 	struct cdm_routine_stats routine[CDM_MAX_ROUTINES];
 	cdm_counter to_device, to_host, first_touch, staged; /* bytes */
-	cdm_counter reused;				     /* bytes found resident by a call */
-	cdm_counter in_place;				     /* bytes the device used at home */
+	cdm_counter reused;                                  /* bytes found resident by a call */
+	cdm_counter in_place;                                /* bytes the device used at home */
 	cdm_counter host_faults, evictions;
 	uint64_t start_ns;
 };
@@ -79,7 +82,7 @@ static inline uint64_t cdm_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 /* Sums over the shards. */
-uint64_t cdm_stats_seen(int routine);	     /* calls of one routine */
+uint64_t cdm_stats_seen(int routine); /* calls of one routine */
 uint64_t cdm_stats_declined(int reason);
 /* Fork child: counters start at zero, as the report is per process. */
 void cdm_stats_after_fork(void);

@@ -19,8 +19,14 @@
 #define CDM_PAGE ((size_t)4096)
 #define CDM_HUGE ((size_t)2 << 20)
 
-static inline size_t cdm_round_up(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
-static inline size_t cdm_round_down(size_t n, size_t to) { return n & ~(to - 1); }
+static inline size_t cdm_round_up(size_t n, size_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+static inline size_t cdm_round_down(size_t n, size_t to)
+{
+	return n & ~(to - 1);
+}
 
 static inline long cdm_sys6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -42,13 +48,19 @@ static inline long cdm_sys3(long nr, long a, long b, long c)
 }
 
 /* True when a pointer-returning call failed; the value is then a negative errno. */
-static inline int cdm_sys_failed(const void *p) { return (uintptr_t)p >= (uintptr_t)-4095; }
+static inline int cdm_sys_failed(const void *p)
+{
+	return (uintptr_t)p >= (uintptr_t)-4095;
+}
 
 static inline void *cdm_sys_mmap(void *a, size_t n, int prot, int flags, int fd, off_t off)
 {
 	return (void *)cdm_sys6(SYS_mmap, (long)a, (long)n, prot, flags, fd, off);
 }
-static inline int cdm_sys_munmap(void *a, size_t n) { return (int)cdm_sys3(SYS_munmap, (long)a, (long)n, 0); }
+static inline int cdm_sys_munmap(void *a, size_t n)
+{
+	return (int)cdm_sys3(SYS_munmap, (long)a, (long)n, 0);
+}
 static inline int cdm_sys_mprotect(void *a, size_t n, int prot)
 {
 	return (int)cdm_sys3(SYS_mprotect, (long)a, (long)n, prot);
@@ -69,8 +81,14 @@ static inline int cdm_sys_open(const char *path, int flags, int mode)
 {
 	return (int)cdm_sys6(SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0);
 }
-static inline int cdm_sys_close(int fd) { return (int)cdm_sys3(SYS_close, fd, 0, 0); }
-static inline ssize_t cdm_sys_read(int fd, void *p, size_t n) { return cdm_sys3(SYS_read, fd, (long)p, (long)n); }
+static inline int cdm_sys_close(int fd)
+{
+	return (int)cdm_sys3(SYS_close, fd, 0, 0);
+}
+static inline ssize_t cdm_sys_read(int fd, void *p, size_t n)
+{
+	return cdm_sys3(SYS_read, fd, (long)p, (long)n);
+}
 static inline ssize_t cdm_sys_pread(int fd, void *p, size_t n, off_t off)
 {
 	return cdm_sys6(SYS_pread64, fd, (long)p, (long)n, off, 0, 0);
@@ -79,9 +97,18 @@ static inline ssize_t cdm_sys_write(int fd, const void *p, size_t n)
 {
 	return cdm_sys3(SYS_write, fd, (long)p, (long)n);
 }
-static inline int cdm_sys_getpid(void) { return (int)cdm_sys3(SYS_getpid, 0, 0, 0); }
-static inline int cdm_sys_gettid(void) { return (int)cdm_sys3(SYS_gettid, 0, 0, 0); }
-static inline void cdm_sys_yield(void) { (void)cdm_sys3(SYS_sched_yield, 0, 0, 0); }
+static inline int cdm_sys_getpid(void)
+{
+	return (int)cdm_sys3(SYS_getpid, 0, 0, 0);
+}
+static inline int cdm_sys_gettid(void)
+{
+	return (int)cdm_sys3(SYS_gettid, 0, 0, 0);
+}
+static inline void cdm_sys_yield(void)
+{
+	(void)cdm_sys3(SYS_sched_yield, 0, 0, 0);
+}
 
 /* Blocks every signal of the calling thread; *old receives the mask to hand back to cdm_sys_unblock(). */
 static inline void cdm_sys_block_all(uint64_t *old)

@@ -20,7 +20,7 @@
  * All return 0 or a negative errno; thread-safe. Lengths are multiples of a page. */
 struct cdm_mem_ops {
 	const char *name;
-	bool coherent;	      /* the CPU addresses device memory and the device addresses host memory */
+	bool coherent;        /* the CPU addresses device memory and the device addresses host memory */
 	bool interchangeable; /* a host frame can become a device frame: no memory of its own (unbound arena) */
 	int (*open)(size_t capacity);
 	/* An address range of len bytes, 2 MiB-aligned from 2 MiB on. -ENOMEM: no address space. */
@@ -46,7 +46,7 @@ struct cdm_compute_ops {
 	bool (*supports)(int routine);
 	/* Runs call with call->op[] bases as they are. -EIO: failed, outputs may be half-written. */
 	int (*run)(const struct cdm_call *call);
-	void *(*entry)(int routine); /* Fortran-ABI entry point or NULL */
+	void *(*entry)(int routine);   /* Fortran-ABI entry point or NULL */
 	const char *(*describe)(void); /* "OpenBLAS 0.3.21, core Zen, 2 threads" */
 	double (*crossover)(void);     /* measured flops from which offloading pays */
 	/* fork: called with no run() in progress. prepare leaves nothing that the child would miss. */

@@ -40,7 +40,10 @@ static int emu_charge(size_t bytes)
 	return 0;
 }
 
-static void emu_discharge(size_t bytes) { atomic_fetch_sub(&used, bytes); }
+static void emu_discharge(size_t bytes)
+{
+	atomic_fetch_sub(&used, bytes);
+}
 
 static int emu_reserve(size_t len, void **dva)
 {
@@ -69,7 +72,10 @@ static int emu_commit(void *dva, size_t len)
 	return r == -EINVAL ? 0 : r; /* before 5.14: the first touch does it */
 }
 
-static void emu_unreserve(void *dva, size_t len) { cdm_sys_munmap(dva, len); }
+static void emu_unreserve(void *dva, size_t len)
+{
+	cdm_sys_munmap(dva, len);
+}
 
 static int emu_copy(void *dst, const void *src, size_t len)
 {
@@ -77,9 +83,18 @@ static int emu_copy(void *dst, const void *src, size_t len)
 	return 0;
 }
 
-static size_t emu_capacity(void) { return limit; }
-static size_t emu_in_use(void) { return atomic_load_explicit(&used, memory_order_relaxed); }
-static size_t emu_peak(void) { return atomic_load_explicit(&peak, memory_order_relaxed); }
+static size_t emu_capacity(void)
+{
+	return limit;
+}
+static size_t emu_in_use(void)
+{
+	return atomic_load_explicit(&used, memory_order_relaxed);
+}
+static size_t emu_peak(void)
+{
+	return atomic_load_explicit(&peak, memory_order_relaxed);
+}
 
 const struct cdm_mem_ops cdm_mem_emu = {
 	.name = "emu",

@@ -50,7 +50,8 @@ static void clip(struct cdm_mapping *m, uintptr_t addr)
 {
 	cdm_word word;
 
-	uintptr_t own = cdm_round_down((uintptr_t)__bss_start, CDM_PAGE), own_end = cdm_round_up((uintptr_t)_end, CDM_PAGE);
+	uintptr_t own = cdm_round_down((uintptr_t)__bss_start, CDM_PAGE),
+		  own_end = cdm_round_up((uintptr_t)_end, CDM_PAGE);
 
 	if (addr < own && m->end > own)
 		m->end = own;
@@ -116,7 +117,7 @@ static void collect_static(struct cdm_region *r, void *arg)
 
 void cdm_map_dlclosed(void)
 {
-	struct statics s = { .n = 0 };
+	struct statics s = {.n = 0};
 	uint64_t mask;
 
 	cdm_map_enter(&mask);

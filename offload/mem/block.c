@@ -158,7 +158,7 @@ static void trim_leave(const uint64_t *mask)
 /* What is too old or too much. True: something went. */
 static bool cache_trim(size_t limit)
 {
-	struct trim t = { .n = 0 };
+	struct trim t = {.n = 0};
 	uint64_t mask;
 
 	trim_enter(&mask);
@@ -171,7 +171,7 @@ static bool cache_trim(size_t limit)
 
 size_t cdm_block_reclaim(size_t bytes)
 {
-	struct trim t = { .n = 0 };
+	struct trim t = {.n = 0};
 	size_t got = 0;
 	uint64_t mask;
 
@@ -198,9 +198,18 @@ void cdm_block_forget(struct cdm_region *r)
 	cdm_lock_drop(&cache_lock);
 }
 
-void cdm_block_fork_prepare(void) { cdm_lock_take(&cache_lock); }
-void cdm_block_fork_parent(void) { cdm_lock_drop(&cache_lock); }
-void cdm_block_fork_child(void) { cdm_lock_reset(&cache_lock); }
+void cdm_block_fork_prepare(void)
+{
+	cdm_lock_take(&cache_lock);
+}
+void cdm_block_fork_parent(void)
+{
+	cdm_lock_drop(&cache_lock);
+}
+void cdm_block_fork_child(void)
+{
+	cdm_lock_reset(&cache_lock);
+}
 
 /* ---- address space ---- */
 
@@ -334,7 +343,8 @@ void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
 	if (len >= CDM_HUGE)
 		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
 	cdm_map_enter(&mask);
-	struct cdm_region *r = cdm_region_create((uintptr_t)p, len, PROT_READ | PROT_WRITE, CDM_ORIGIN_BLOCK, true, site);
+	struct cdm_region *r =
+		cdm_region_create((uintptr_t)p, len, PROT_READ | PROT_WRITE, CDM_ORIGIN_BLOCK, true, site);
 	cdm_map_leave(&mask);
 	if (r)
 		return p;
@@ -374,7 +384,7 @@ static bool reusable(const struct cdm_region *r)
 /* Its use is remembered, or its memory is not for others: that takes the map lock. */
 static bool free_slowly(struct cdm_region *r, bool keep)
 {
-	struct trim t = { .n = 0 };
+	struct trim t = {.n = 0};
 	uint64_t mask;
 
 	cdm_map_enter(&mask);

@@ -18,8 +18,8 @@ int cdm_frames_open(void)
 
 	if (window)
 		return 0;
-	char *p = cdm_sys_mmap(NULL, len + CDM_HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			       -1, 0);
+	char *p = cdm_sys_mmap(NULL, len + CDM_HUGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cdm_sys_failed(p))
 		return -ENOMEM;
 	char *at = (char *)cdm_round_up((uintptr_t)p, CDM_HUGE);
@@ -46,9 +46,15 @@ uintptr_t cdm_frames_take_empty(void)
 	return empties ? empty[--empties] : 0;
 }
 
-uintptr_t cdm_frames_take_full(void) { return fulls ? full[--fulls] : 0; }
+uintptr_t cdm_frames_take_full(void)
+{
+	return fulls ? full[--fulls] : 0;
+}
 
-void cdm_frames_put_empty(uintptr_t slot) { empty[empties++] = slot; }
+void cdm_frames_put_empty(uintptr_t slot)
+{
+	empty[empties++] = slot;
+}
 
 void cdm_frames_put_drop(uintptr_t slot)
 {

@@ -36,7 +36,10 @@ static void range_leave(void *addr, size_t len)
 	cdm_map_leave(&mask);
 }
 
-static bool page_aligned(const void *p) { return !((uintptr_t)p & (CDM_PAGE - 1)); }
+static bool page_aligned(const void *p)
+{
+	return !((uintptr_t)p & (CDM_PAGE - 1));
+}
 
 /* A range that the kernel can accept; anything else is left to it to refuse, and tracking stays as it is. */
 static bool plausible(const void *addr, size_t len)
@@ -123,7 +126,8 @@ static void *mremap_pieces(void *addr, size_t old, size_t len, int flags, void *
 
 	if (!(flags & MREMAP_MAYMOVE) || !plain((uintptr_t)addr, (uintptr_t)addr + cdm_round_up(old, CDM_PAGE)))
 		return (void *)(long)(flags & MREMAP_MAYMOVE ? -EFAULT : -ENOMEM);
-	void *p = cdm_sys_mmap(fixed ? to : NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1, 0);
+	void *p = cdm_sys_mmap(fixed ? to : NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1,
+			       0);
 	if (cdm_sys_failed(p))
 		return p;
 	cdm_copy_large(p, addr, old < len ? old : len);

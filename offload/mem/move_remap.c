@@ -18,7 +18,10 @@
 static int until_check;
 static bool crowded;
 
-static int remap_open(void) { return 0; }
+static int remap_open(void)
+{
+	return 0;
+}
 
 /* Leaves a quarter of the mappings to the program. */
 static bool mappings_left(void)

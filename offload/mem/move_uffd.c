@@ -25,11 +25,14 @@ struct swap {
 	uintptr_t prog, land, slot;
 	size_t len;
 	uint64_t here[8]; /* pages that have landed */
-	uintptr_t frame; /* where the new frame is */
-	bool frame_slot; /* it came from the full slots, so it holds old bytes */
+	uintptr_t frame;  /* where the new frame is */
+	bool frame_slot;  /* it came from the full slots, so it holds old bytes */
 };
 
-static bool whole(const struct swap *s) { return s->len == CDM_HUGE; }
+static bool whole(const struct swap *s)
+{
+	return s->len == CDM_HUGE;
+}
 
 static void mark(uint64_t bits[8], size_t from, size_t to)
 {
@@ -37,7 +40,10 @@ static void mark(uint64_t bits[8], size_t from, size_t to)
 		bits[from / 64] |= (uint64_t)1 << (from % 64);
 }
 
-static bool marked(const uint64_t bits[8], size_t i) { return bits[i / 64] >> (i % 64) & 1; }
+static bool marked(const uint64_t bits[8], size_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
 
 /* The run of equal bits from page i: returns its end. */
 static size_t run_end(const uint64_t bits[8], size_t i, size_t pages)
@@ -238,7 +244,7 @@ static int swap_landed(struct swap *s, bool to_device, size_t *fresh)
 
 static int swap_once(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 {
-	struct swap s = { .prog = addr, .len = len, .slot = cdm_frames_take_empty() };
+	struct swap s = {.prog = addr, .len = len, .slot = cdm_frames_take_empty()};
 
 	*fresh = 0;
 	if (!s.slot)

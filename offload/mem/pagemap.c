@@ -6,15 +6,24 @@
 
 _Atomic(struct cdm_middle *) cdm_map_root[CDM_MAP_ROOT];
 
-static size_t chunk_index(uintptr_t addr) { return (addr >> 21) & (CDM_MAP_MIDDLE - 1); }
-static size_t page_index(uintptr_t addr) { return (addr >> 12) & (CDM_MAP_LEAF - 1); }
+static size_t chunk_index(uintptr_t addr)
+{
+	return (addr >> 21) & (CDM_MAP_MIDDLE - 1);
+}
+static size_t page_index(uintptr_t addr)
+{
+	return (addr >> 12) & (CDM_MAP_LEAF - 1);
+}
 
 static struct cdm_middle *middle_of(uintptr_t addr)
 {
 	return addr < CDM_MAP_LIMIT ? atomic_load_explicit(&cdm_map_root[addr >> 35], memory_order_acquire) : NULL;
 }
 
-static uintptr_t at_most(uintptr_t a, uintptr_t b) { return a < b ? a : b; }
+static uintptr_t at_most(uintptr_t a, uintptr_t b)
+{
+	return a < b ? a : b;
+}
 
 /* One step of a run: the end of the part of addr's chunk, or of its whole root entry, that has one word. */
 static uintptr_t run_step(uintptr_t addr, uintptr_t end, cdm_word *word)
@@ -34,8 +43,7 @@ static uintptr_t run_step(uintptr_t addr, uintptr_t end, cdm_word *word)
 	*word = atomic_load_explicit(&leaf->page[page_index(addr)], memory_order_relaxed);
 	do
 		addr += CDM_PAGE;
-	while (addr < chunk_end &&
-	       atomic_load_explicit(&leaf->page[page_index(addr)], memory_order_relaxed) == *word);
+	while (addr < chunk_end && atomic_load_explicit(&leaf->page[page_index(addr)], memory_order_relaxed) == *word);
 	return addr;
 }
 
@@ -107,7 +115,10 @@ static int prepare(uintptr_t addr, uintptr_t end, int make)
 	return 0;
 }
 
-static cdm_word merge(cdm_word old, cdm_word mask, cdm_word bits) { return old ? (old & ~mask) | bits : 0; }
+static cdm_word merge(cdm_word old, cdm_word mask, cdm_word bits)
+{
+	return old ? (old & ~mask) | bits : 0;
+}
 
 static void write_pages(struct cdm_leaf *leaf, uintptr_t at, uintptr_t to, cdm_word mask, cdm_word bits, int all)
 {
@@ -146,7 +157,10 @@ static int pagemap_write(uintptr_t addr, size_t len, cdm_word mask, cdm_word bit
 	return 0;
 }
 
-int cdm_pagemap_set(uintptr_t addr, size_t len, cdm_word word) { return pagemap_write(addr, len, 0, word, 1); }
+int cdm_pagemap_set(uintptr_t addr, size_t len, cdm_word word)
+{
+	return pagemap_write(addr, len, 0, word, 1);
+}
 
 int cdm_pagemap_update(uintptr_t addr, size_t len, cdm_word mask, cdm_word bits)
 {

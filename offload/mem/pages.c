@@ -136,6 +136,6 @@ static bool mapping_line(const char *line, void *arg)
 
 int cdm_pages_mapping(uintptr_t addr, struct cdm_mapping *m)
 {
-	struct wanted w = { addr, m };
+	struct wanted w = {addr, m};
 	return each_line("/proc/self/maps", mapping_line, &w);
 }

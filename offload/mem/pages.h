@@ -16,8 +16,8 @@ size_t cdm_pages_mapping_limit(void);
 /* The mapping that contains addr. */
 struct cdm_mapping {
 	uintptr_t start, end;
-	char perms[5];	/* "rw-p" */
-	char name[64];	/* its beginning; "" for anonymous memory */
+	char perms[5]; /* "rw-p" */
+	char name[64]; /* its beginning; "" for anonymous memory */
 };
 /* 0, or -ENOENT: nothing is mapped there; other errors: no /proc. */
 int cdm_pages_mapping(uintptr_t addr, struct cdm_mapping *m);

@@ -12,7 +12,7 @@
 #define TABLE_CHUNKS ((CDM_WORD_REGION + 1u) / TABLE_CHUNK)
 #define PAST 64
 
-const char *const cdm_origin_name[CDM_ORIGIN_COUNT] = { "malloc", "mmap", "static", "adopted" };
+const char *const cdm_origin_name[CDM_ORIGIN_COUNT] = {"malloc", "mmap", "static", "adopted"};
 
 static cdm_lock map_lock;
 static _Atomic(struct cdm_region *) table[TABLE_CHUNKS];
@@ -96,7 +96,10 @@ static void resident_unlink(struct cdm_region *r)
 		r->res_next->res_prev = r->res_prev;
 }
 
-struct cdm_region *cdm_region_resident_first(void) { return resident; }
+struct cdm_region *cdm_region_resident_first(void)
+{
+	return resident;
+}
 
 static void resident_adjust(struct cdm_region *r, size_t before, size_t after, bool charge)
 {
@@ -157,7 +160,7 @@ void cdm_region_note(const struct cdm_region *r)
 			least = &past[i];
 	}
 	if (!least->uses || least->moved <= r->moved)
-		*least = (struct cdm_region_past){ r->len, r->uses, r->moved, r->site, r->origin };
+		*least = (struct cdm_region_past){r->len, r->uses, r->moved, r->site, r->origin};
 }
 
 int cdm_region_past(struct cdm_region_past *out, int max)
@@ -170,8 +173,7 @@ int cdm_region_past(struct cdm_region_past *out, int max)
 	return n;
 }
 
-static struct cdm_region *region_new(uintptr_t base, size_t len, enum cdm_origin origin, bool movable,
-				     const void *site)
+static struct cdm_region *region_new(uintptr_t base, size_t len, enum cdm_origin origin, bool movable, const void *site)
 {
 	struct cdm_region *r = descriptor_take();
 
@@ -179,8 +181,13 @@ static struct cdm_region *region_new(uintptr_t base, size_t len, enum cdm_origin
 		return NULL;
 	uint32_t generation = atomic_load_explicit(&r->generation, memory_order_relaxed);
 	/* busy is kept: a late holder of the descriptor's last life still has to take its count off. */
-	*r = (struct cdm_region){ .base = base, .len = len, .id = r->id, .origin = (uint8_t)origin,
-				  .movable = movable, .site = site, .busy = r->busy };
+	*r = (struct cdm_region){.base = base,
+				 .len = len,
+				 .id = r->id,
+				 .origin = (uint8_t)origin,
+				 .movable = movable,
+				 .site = site,
+				 .busy = r->busy};
 	atomic_store_explicit(&r->generation, generation + 1, memory_order_release);
 	return r;
 }
@@ -430,8 +437,14 @@ bool cdm_regions_valid(void)
 	return ok;
 }
 
-void cdm_region_fork_prepare(uint64_t *mask) { cdm_map_enter(mask); }
-void cdm_region_fork_parent(const uint64_t *mask) { cdm_map_leave(mask); }
+void cdm_region_fork_prepare(uint64_t *mask)
+{
+	cdm_map_enter(mask);
+}
+void cdm_region_fork_parent(const uint64_t *mask)
+{
+	cdm_map_leave(mask);
+}
 
 void cdm_region_fork_child(const uint64_t *mask)
 {

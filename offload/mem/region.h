@@ -32,25 +32,25 @@ extern const char *const cdm_origin_name[CDM_ORIGIN_COUNT];
 struct cdm_region {
 	uintptr_t base;
 	size_t len;
-	uint32_t id;		     /* its number in page words; 0 is none */
+	uint32_t id;                 /* its number in page words; 0 is none */
 	_Atomic uint32_t generation; /* odd while live */
-	uint8_t origin;		     /* enum cdm_origin */
-	bool movable;		     /* private anonymous memory that may live on the device */
-	bool cached;		     /* a free block: memory kept for the next allocation */
-	bool tainted;		     /* advised or locked by the program: neither moved nor reused by others */
-	_Atomic int skip;	     /* refused of late: so many calls do not try to move it again */
+	uint8_t origin;              /* enum cdm_origin */
+	bool movable;                /* private anonymous memory that may live on the device */
+	bool cached;                 /* a free block: memory kept for the next allocation */
+	bool tainted;                /* advised or locked by the program: neither moved nor reused by others */
+	_Atomic int skip;            /* refused of late: so many calls do not try to move it again */
 	int skip_next;
-	_Atomic int busy;	     /* operations that use it: not to be evicted */
-	_Atomic int moving;	     /* a mover works on it: not to be remapped */
-	_Atomic size_t resident;     /* bytes on the device */
-	_Atomic size_t born;	     /* of these, bytes that came with a reused block and were never copied */
-	const void *site;	     /* who allocated it */
-	_Atomic uint64_t uses;	     /* by device operations */
-	_Atomic uint64_t last_use;   /* cdm_tick() of the last */
-	uint64_t moved;		     /* bytes copied to the device over its life */
-	uint64_t freed_ns;	     /* cached: when */
-	struct cdm_region *next, *prev;		/* cached: its bin; unused descriptor: the free list */
-	struct cdm_region *older, *newer;	/* cached: by time */
+	_Atomic int busy;                 /* operations that use it: not to be evicted */
+	_Atomic int moving;               /* a mover works on it: not to be remapped */
+	_Atomic size_t resident;          /* bytes on the device */
+	_Atomic size_t born;              /* of these, bytes that came with a reused block and were never copied */
+	const void *site;                 /* who allocated it */
+	_Atomic uint64_t uses;            /* by device operations */
+	_Atomic uint64_t last_use;        /* cdm_tick() of the last */
+	uint64_t moved;                   /* bytes copied to the device over its life */
+	uint64_t freed_ns;                /* cached: when */
+	struct cdm_region *next, *prev;   /* cached: its bin; unused descriptor: the free list */
+	struct cdm_region *older, *newer; /* cached: by time */
 	struct cdm_region *res_next, *res_prev; /* resident list, while resident > 0 */
 };
 
@@ -64,7 +64,10 @@ static inline bool cdm_region_live(const struct cdm_region *r)
 {
 	return atomic_load_explicit(&((struct cdm_region *)r)->generation, memory_order_acquire) & 1;
 }
-static inline uintptr_t cdm_region_end(const struct cdm_region *r) { return r->base + r->len; }
+static inline uintptr_t cdm_region_end(const struct cdm_region *r)
+{
+	return r->base + r->len;
+}
 
 /* All below: map lock held. */
 
@@ -84,8 +87,7 @@ int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_
 void cdm_region_taint(uintptr_t addr, size_t len);
 /* The memory of [from, from+from_len) has gone to [to, to+to_len), states and all (mremap); the same address
  * means that it grew or shrank in place. Returns the region there, or NULL: untracked. */
-struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t to, size_t to_len,
-				     const void *site);
+struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t to, size_t to_len, const void *site);
 
 /* Calls fn for each live region, cached blocks included, in no order. */
 void cdm_region_each(void (*fn)(struct cdm_region *r, void *arg), void *arg);

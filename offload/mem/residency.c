@@ -27,8 +27,14 @@ static bool mover_failed;
 static __thread uintptr_t fault_addr;
 static __thread int fault_repeats;
 
-uint64_t cdm_tick(void) { return atomic_load_explicit(&tick, memory_order_relaxed); }
-const char *cdm_residency_mechanism(void) { return mover ? mover->name : "none"; }
+uint64_t cdm_tick(void)
+{
+	return atomic_load_explicit(&tick, memory_order_relaxed);
+}
+const char *cdm_residency_mechanism(void)
+{
+	return mover ? mover->name : "none";
+}
 
 static void move_enter(uint64_t *mask)
 {
@@ -49,7 +55,8 @@ static const struct cdm_mover *mover_try(const struct cdm_mover *m, bool forced)
 	int r = m->open();
 
 	if (r && forced)
-		cdm_log(CDM_LOG_WARN, "CDM_MECHANISM=%s does not work here (error %d); the other one is used", m->name, -r);
+		cdm_log(CDM_LOG_WARN, "CDM_MECHANISM=%s does not work here (error %d); the other one is used", m->name,
+			-r);
 	return r ? NULL : m;
 }
 
@@ -108,7 +115,8 @@ static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
 	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) && !runs_on(r) && !r->tainted;
 	if (ok)
 		atomic_store(&r->moving, 1);
-	if (ok && ((idle && atomic_load(&r->busy) > 0) || (cdm_pins_needed && cdm_pinned(r->base, cdm_region_end(r))))) {
+	if (ok &&
+	    ((idle && atomic_load(&r->busy) > 0) || (cdm_pins_needed && cdm_pinned(r->base, cdm_region_end(r))))) {
 		region_moving(r, false);
 		ok = false;
 	}
@@ -222,7 +230,7 @@ static int candidates_list(struct cdm_candidate *c, struct cdm_region **who, uin
 			continue;
 		who[n] = r;
 		generation[n] = atomic_load(&r->generation);
-		c[n++] = (struct cdm_candidate){ .bytes = r->resident, .uses = r->uses, .age = cdm_tick() - r->last_use };
+		c[n++] = (struct cdm_candidate){.bytes = r->resident, .uses = r->uses, .age = cdm_tick() - r->last_use};
 	}
 	cdm_map_leave(&mask);
 	return n;
@@ -252,7 +260,10 @@ static bool evict_one(const struct cdm_policy *policy)
 	return false;
 }
 
-static size_t room(void) { return cdm_device.mem->capacity() - cdm_device.mem->in_use(); }
+static size_t room(void)
+{
+	return cdm_device.mem->capacity() - cdm_device.mem->in_use();
+}
 
 static int make_room(size_t bytes, const struct cdm_policy *policy)
 {
@@ -353,7 +364,7 @@ bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_ho
 	uintptr_t from = cdm_round_down(base, CDM_PAGE), to = cdm_round_up(base + len, CDM_PAGE);
 	bool ok = true;
 
-	*hold = (struct cdm_hold){ .base = base, .len = len };
+	*hold = (struct cdm_hold){.base = base, .len = len};
 	if (!hold_find(hold))
 		return false;
 	f->span = to - from;
@@ -470,7 +481,8 @@ void cdm_residency_release(struct cdm_hold *hold, bool used)
 	if (used) {
 		atomic_fetch_add_explicit(&hold->region->uses, 1, memory_order_relaxed);
 		atomic_store_explicit(&hold->region->last_use,
-				      atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1, memory_order_relaxed);
+				      atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
 		if (atomic_load_explicit(&hold->region->born, memory_order_relaxed))
 			count_born(hold->region);
 	}

@@ -27,10 +27,10 @@
 /* The part of a range that lies in one region; the whole range, nearly always. */
 struct cdm_hold {
 	uintptr_t base;
-	size_t len;		   /* bytes */
+	size_t len;                /* bytes */
 	struct cdm_region *region; /* NULL: not tracked, to be used in place */
 	uint32_t generation;
-	bool held;		   /* busy is counted */
+	bool held; /* busy is counted */
 };
 
 /* Finds the region, adopting memory that libcdm did not see allocated, and fills the facts (bytes, reads and

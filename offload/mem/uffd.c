@@ -22,11 +22,14 @@ struct cdm_uffdio_move {
 static int fd = -1;
 static bool full;
 
-bool cdm_uffd_full(void) { return full; }
+bool cdm_uffd_full(void)
+{
+	return full;
+}
 
 static int api(int to)
 {
-	struct uffdio_api a = { .api = UFFD_API, .features = CDM_UFFD_FEATURE_MOVE };
+	struct uffdio_api a = {.api = UFFD_API, .features = CDM_UFFD_FEATURE_MOVE};
 	int r = cdm_sys_ioctl(to, UFFDIO_API, &a);
 	return r ? r : a.features & CDM_UFFD_FEATURE_MOVE ? 0 : -ENOSYS;
 }
@@ -46,7 +49,7 @@ static int device_open(void)
 /* Out of the way of programs that close or reuse low numbers (daemons, shells). */
 static int raised(int low)
 {
-	struct rlimit64 limit = { 0, 0 };
+	struct rlimit64 limit = {0, 0};
 	int high;
 
 	cdm_sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
@@ -124,7 +127,7 @@ void cdm_uffd_forget(void)
 
 int cdm_uffd_register(uintptr_t addr, size_t len)
 {
-	struct uffdio_register r = { .range = { addr, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register r = {.range = {addr, len}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 	int e = cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
 
 	if (e == -EBADF || e == -ENOTTY) /* the program closed it; the number may be another file's by now */
@@ -134,7 +137,7 @@ int cdm_uffd_register(uintptr_t addr, size_t len)
 
 void cdm_uffd_unregister(uintptr_t addr, size_t len)
 {
-	struct uffdio_range r = { addr, len };
+	struct uffdio_range r = {addr, len};
 
 	/* Near the limit of mappings it may be refused for a moment; a range that stays registered would put its next
 	 * toucher to sleep. */
@@ -146,7 +149,7 @@ int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 {
 	*moved = 0;
 	while (*moved < len) {
-		struct cdm_uffdio_move m = { .dst = dst + *moved, .src = src + *moved, .len = len - *moved };
+		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = len - *moved};
 		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
 		if (m.move > 0)
 			*moved += (size_t)m.move;
@@ -158,6 +161,6 @@ int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 
 int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)
 {
-	struct uffdio_copy c = { .dst = dst, .src = src, .len = len };
+	struct uffdio_copy c = {.dst = dst, .src = src, .len = len};
 	return cdm_sys_ioctl(fd, UFFDIO_COPY, &c);
 }

@@ -43,7 +43,7 @@ void cdm_engine_routines(const struct cdm_routine *table, int count)
 
 static _Atomic int in_flight, gate_closed;
 static __thread int in_flight_here;
-static int given_up; /* operations that a fork has waited for in vain; guarded by the gate */
+static int given_up;            /* operations that a fork has waited for in vain; guarded by the gate */
 static __thread bool gate_mine; /* this thread closed it */
 
 static void op_leave(void)
@@ -84,7 +84,10 @@ void cdm_dispatch_fork_prepare(void)
 	given_up = seen > in_flight_here ? seen - in_flight_here : 0; /* the next fork does not wait for these again */
 }
 
-bool cdm_dispatch_drained(void) { return atomic_load(&in_flight) == 0; }
+bool cdm_dispatch_drained(void)
+{
+	return atomic_load(&in_flight) == 0;
+}
 
 void cdm_dispatch_fork_parent(void)
 {
@@ -107,13 +110,25 @@ enum { COMPUTE_UNKNOWN, COMPUTE_READY, COMPUTE_NONE, COMPUTE_BROKEN };
 static _Atomic int compute_state;
 static cdm_lock compute_lock;
 
-void cdm_dispatch_break_compute(void) { atomic_store(&compute_state, COMPUTE_BROKEN); }
-bool cdm_dispatch_compute_open(void) { return atomic_load(&compute_state) == COMPUTE_READY; }
-void cdm_dispatch_reset_locks(void) { cdm_lock_reset(&compute_lock); }
+void cdm_dispatch_break_compute(void)
+{
+	atomic_store(&compute_state, COMPUTE_BROKEN);
+}
+bool cdm_dispatch_compute_open(void)
+{
+	return atomic_load(&compute_state) == COMPUTE_READY;
+}
+void cdm_dispatch_reset_locks(void)
+{
+	cdm_lock_reset(&compute_lock);
+}
 
 static bool (*host_is_reference)(int routine, const void *site);
 
-void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site)) { host_is_reference = is_reference; }
+void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site))
+{
+	host_is_reference = is_reference;
+}
 
 /* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
  * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier. */
@@ -121,7 +136,8 @@ static double crossover(const struct cdm_call *call)
 {
 	double flops = cdm_device.compute->crossover();
 
-	return call && host_is_reference && host_is_reference(call->routine, call->site) ? flops / REFERENCE_SPEED : flops;
+	return call && host_is_reference && host_is_reference(call->routine, call->site) ? flops / REFERENCE_SPEED
+											 : flops;
 }
 
 static void compute_open(const struct cdm_call *call)
@@ -129,7 +145,8 @@ static void compute_open(const struct cdm_call *call)
 	int r = cdm_device.compute->open();
 
 	if (r) {
-		cdm_log_once(CDM_LOG_INFO, "no compute library can be opened (error %d): calls run on the program's own", -r);
+		cdm_log_once(CDM_LOG_INFO,
+			     "no compute library can be opened (error %d): calls run on the program's own", -r);
 		atomic_store(&cdm_min_work, INFINITY);
 		small_reason = CDM_DECLINE_NO_LIBRARY;
 	} else if (cdm_config.min_work < 0) {
@@ -192,7 +209,8 @@ static bool facts_gather(struct op *op)
 		f->op[i].bytes = cdm_operand_bytes(o);
 		f->op[i].reads = (o->access & CDM_R) != 0;
 		f->op[i].writes = (o->access & CDM_W) != 0;
-		if (!cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->op[i].writes, &op->hold[i], &f->op[i]))
+		if (!cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->op[i].writes, &op->hold[i],
+					  &f->op[i]))
 			return false;
 	}
 	return true;
@@ -266,7 +284,7 @@ static enum cdm_decline op_run(const struct cdm_call *call)
 		return no;
 	if (!cdm_device.compute->supports(call->routine))
 		return CDM_DECLINE_NO_ROUTINE;
-	struct op op = { .call = call };
+	struct op op = {.call = call};
 	op.device = *call;
 	if (!facts_gather(&op))
 		return CDM_DECLINE_PROTECTED;
@@ -292,7 +310,7 @@ bool cdm_call_offload(const struct cdm_call *call)
 void cdm_call_stays(int routine, enum cdm_stay why)
 {
 	struct cdm_shard *shard = cdm_shard();
-	enum cdm_decline reason = why == CDM_STAY_SMALL	    ? small_reason
+	enum cdm_decline reason = why == CDM_STAY_SMALL     ? small_reason
 				  : why == CDM_STAY_INVALID ? CDM_DECLINE_INVALID
 							    : CDM_DECLINE_QUICK;
 

@@ -14,7 +14,7 @@
 
 #define REGIONS 256
 
-struct cdm_device cdm_device = { &cdm_mem_emu, &cdm_compute_blas };
+struct cdm_device cdm_device = {&cdm_mem_emu, &cdm_compute_blas};
 
 static bool forking; /* between prepare and parent or child: the gate and the locks are held */
 static bool drained; /* then: no operation was in flight */
@@ -33,9 +33,15 @@ void cdm_engine_init(char *const *envp)
 		cdm_residency_start();
 }
 
-void cdm_engine_on_faults(void (*install)(void)) { cdm_residency_needs_faults = install; }
+void cdm_engine_on_faults(void (*install)(void))
+{
+	cdm_residency_needs_faults = install;
+}
 
-bool cdm_fault(uintptr_t addr) { return cdm_residency_fault(addr); }
+bool cdm_fault(uintptr_t addr)
+{
+	return cdm_residency_fault(addr);
+}
 
 /* ---- report ---- */
 
@@ -49,8 +55,8 @@ static void gather(struct cdm_region *r, void *arg)
 	struct gathered *g = arg;
 
 	if (g->n < REGIONS && r->uses)
-		g->region[g->n++] = (struct cdm_report_region){ r->len, r->site, r->uses, r->moved,
-								cdm_origin_name[r->origin] };
+		g->region[g->n++] =
+			(struct cdm_report_region){r->len, r->site, r->uses, r->moved, cdm_origin_name[r->origin]};
 }
 
 static void gather_past(struct gathered *g)
@@ -59,8 +65,8 @@ static void gather_past(struct gathered *g)
 	int n = cdm_region_past(past, 64);
 
 	for (int i = 0; i < n && g->n < REGIONS; i++)
-		g->region[g->n++] = (struct cdm_report_region){ past[i].bytes, past[i].site, past[i].uses, past[i].moved,
-								cdm_origin_name[past[i].origin] };
+		g->region[g->n++] = (struct cdm_report_region){past[i].bytes, past[i].site, past[i].uses, past[i].moved,
+							       cdm_origin_name[past[i].origin]};
 }
 
 static const char *program_name(char *buf, size_t cap)
@@ -115,7 +121,10 @@ void cdm_engine_fini(void)
 
 /* ---- fork ---- */
 
-void cdm_engine_fork_begin(void) { cdm_dispatch_fork_prepare(); }
+void cdm_engine_fork_begin(void)
+{
+	cdm_dispatch_fork_prepare();
+}
 
 void cdm_engine_fork_prepare(void)
 {

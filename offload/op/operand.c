@@ -1,6 +1,9 @@
 #include "offload/op/operand.h"
 
-size_t cdm_operand_bytes(const struct cdm_operand *o) { return (size_t)o->rows * (size_t)o->cols * o->elem; }
+size_t cdm_operand_bytes(const struct cdm_operand *o)
+{
+	return (size_t)o->rows * (size_t)o->cols * o->elem;
+}
 
 size_t cdm_operand_extent(const struct cdm_operand *o)
 {

@@ -8,7 +8,7 @@
 #include "offload/mem/residency.h"
 #include "offload/op/operand.h"
 
-#define KEPT 16	      /* free buffers */
+#define KEPT 16       /* free buffers */
 #define KEPT_SHARE 4u /* of them, at most this fraction of the capacity */
 
 static cdm_lock lock; /* guards the three below; a leaf: nothing is called with it held but the device's account */
@@ -139,4 +139,7 @@ void cdm_stage_drop(struct cdm_stage *s)
 	s->buffer = NULL;
 }
 
-void cdm_stage_after_fork(void) { cdm_lock_reset(&lock); }
+void cdm_stage_after_fork(void)
+{
+	cdm_lock_reset(&lock);
+}

@@ -34,7 +34,7 @@ static void *reader(void *arg)
 		CHECK(send(pair[0], out, PACKET, 0) == PACKET);
 		CHECK(recv(pair[1], in, PACKET, 0) == PACKET);
 		CHECK(in[0] == out[0] && !memcmp(in, out, PACKET));
-		struct iovec iov[2] = { { out, 3000 }, { out + 5000, 1000 } };
+		struct iovec iov[2] = {{out, 3000}, {out + 5000, 1000}};
 		CHECK(writev(pipes[1], iov, 2) == 4000);
 		CHECK(read(pipes[0], in + PACKET, 4000) == 4000 && in[PACKET + 3999] == out[0]);
 		packets++;
@@ -51,8 +51,8 @@ static void *computer(void *arg)
 		other[i] = calloc(1, 6 * MIB);
 	while (!stop) {
 		for (int i = 0; i < 6; i++)
-			cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, other[i % 3], N, other[i % 3], N,
-				    0, other[i % 3] + 400000, N);
+			cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, other[i % 3], N,
+				    other[i % 3], N, 0, other[i % 3] + 400000, N);
 		cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, m, N, m, N, 0, m + N * N, N);
 	}
 	return NULL;
@@ -60,7 +60,7 @@ static void *computer(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct timespec left = { argc > 1 ? atoi(argv[1]) : 3, 0 };
+	struct timespec left = {argc > 1 ? atoi(argv[1]) : 3, 0};
 	pthread_t t[3];
 
 	block = calloc(1, 2 * MIB);

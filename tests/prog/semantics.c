@@ -57,7 +57,7 @@ static void locked(void)
 /* What was freed does not stand in the way of a limit. */
 static void limited(void)
 {
-	struct rlimit limit = { 3072 * MIB, 3072 * MIB };
+	struct rlimit limit = {3072 * MIB, 3072 * MIB};
 	setrlimit(RLIMIT_AS, &limit);
 	free(malloc(1000 * MIB));
 	CHECK(malloc(2200 * MIB) != NULL);
@@ -213,7 +213,7 @@ static void on_alarm(int sig)
 /* A timer's handler computes, also while its thread forks. */
 static void timed(void)
 {
-	struct itimerval every = { { 0, 40000 }, { 0, 40000 } };
+	struct itimerval every = {{0, 40000}, {0, 40000}};
 	signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, &every, NULL);
 	for (int i = 0; i < 300; i++) {
@@ -222,17 +222,17 @@ static void timed(void)
 			_exit(0);
 		waitpid(child, NULL, 0);
 	}
-	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
-#define CASE(f, ...)                  \
-	if (!strcmp(name, #f)) {      \
-		f(__VA_ARGS__);       \
-		return check_end(#f); \
+#define CASE(f, ...)                                                                                                   \
+	if (!strcmp(name, #f)) {                                                                                       \
+		f(__VA_ARGS__);                                                                                        \
+		return check_end(#f);                                                                                  \
 	}
 	CASE(locked)
 	CASE(limited)

@@ -16,14 +16,33 @@
 #include "offload/offload.h"
 #include "offload/op/dispatch.h"
 
-static int loops_open(void) { return 0; }
-static bool loops_supports(int routine) { return routine >= 0; }
-static void *loops_entry(int routine) { (void)routine; return NULL; }
-static const char *loops_describe(void) { return "loops"; }
-static double loops_crossover(void) { return 0; }
+static int loops_open(void)
+{
+	return 0;
+}
+static bool loops_supports(int routine)
+{
+	return routine >= 0;
+}
+static void *loops_entry(int routine)
+{
+	(void)routine;
+	return NULL;
+}
+static const char *loops_describe(void)
+{
+	return "loops";
+}
+static double loops_crossover(void)
+{
+	return 0;
+}
 static void loops_nothing(void) {}
 
-static double *at(const struct cdm_operand *o, int64_t i, int64_t j) { return (double *)o->base + i + j * o->ld; }
+static double *at(const struct cdm_operand *o, int64_t i, int64_t j)
+{
+	return (double *)o->base + i + j * o->ld;
+}
 
 /* C = alpha A B + beta C */
 static int loops_run(const struct cdm_call *c)
@@ -40,12 +59,17 @@ static int loops_run(const struct cdm_call *c)
 }
 
 static const struct cdm_compute_ops loops = {
-	.open = loops_open, .supports = loops_supports, .run = loops_run, .entry = loops_entry,
-	.describe = loops_describe, .crossover = loops_crossover, .fork_prepare = loops_nothing,
+	.open = loops_open,
+	.supports = loops_supports,
+	.run = loops_run,
+	.entry = loops_entry,
+	.describe = loops_describe,
+	.crossover = loops_crossover,
+	.fork_prepare = loops_nothing,
 	.fork_child = loops_nothing,
 };
 
-static const struct cdm_routine routines[] = { { "dgemm", CDM_GEMM, CDM_D }, { NULL, 0, 0 } };
+static const struct cdm_routine routines[] = {{"dgemm", CDM_GEMM, CDM_D}, {NULL, 0, 0}};
 
 static void on_segv(int sig, siginfo_t *info, void *context)
 {
@@ -56,7 +80,7 @@ static void on_segv(int sig, siginfo_t *info, void *context)
 
 static void faults(void)
 {
-	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
+	struct sigaction sa = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO};
 	sigaction(SIGSEGV, &sa, NULL);
 }
 
@@ -78,16 +102,26 @@ static inline void engine_start(int mechanism, int policy, size_t capacity)
 static inline struct cdm_call gemm(double *a, double *b, double *c, int64_t n, int64_t ld)
 {
 	static const double one = 1, zero = 0;
-	struct cdm_call call = { .transa = 'N', .transb = 'N', .m = n, .n = n, .k = n, .alpha = &one, .beta = &zero,
-				 .operands = 3, .flops = 2.0 * (double)(n * n * n) };
-	double *base[3] = { a, b, c };
+	struct cdm_call call = {.transa = 'N',
+				.transb = 'N',
+				.m = n,
+				.n = n,
+				.k = n,
+				.alpha = &one,
+				.beta = &zero,
+				.operands = 3,
+				.flops = 2.0 * (double)(n * n * n)};
+	double *base[3] = {a, b, c};
 
 	for (int i = 0; i < 3; i++)
-		call.op[i] = (struct cdm_operand){ .base = base[i], .rows = n, .cols = n, .ld = ld, .elem = 8,
-						   .access = i == 2 ? CDM_W : CDM_R };
+		call.op[i] = (struct cdm_operand){
+			.base = base[i], .rows = n, .cols = n, .ld = ld, .elem = 8, .access = i == 2 ? CDM_W : CDM_R};
 	return call;
 }
 
-static inline const char *mechanism_name(int m) { return m == CDM_MECHANISM_REMAP ? "remap" : "move"; }
+static inline const char *mechanism_name(int m)
+{
+	return m == CDM_MECHANISM_REMAP ? "remap" : "move";
+}
 
 #endif

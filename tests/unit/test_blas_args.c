@@ -25,8 +25,8 @@ _Atomic double cdm_min_work;
 
 static struct {
 	int stays[3], offloaded, begun, ended, logged;
-	bool refuse;	    /* cdm_call_offload() declines */
-	void *original;	    /* what cdm_call_fallback() gives, NULL: netlib's */
+	bool refuse;    /* cdm_call_offload() declines */
+	void *original; /* what cdm_call_fallback() gives, NULL: netlib's */
 	bool no_original;
 	struct cdm_call last;
 } engine;
@@ -61,7 +61,10 @@ bool cdm_call_offload(const struct cdm_call *call)
 	model_run(call, &cdm_blas_table[call->routine]);
 	return true;
 }
-uint64_t cdm_call_host_begin(void) { return (uint64_t)++engine.begun; }
+uint64_t cdm_call_host_begin(void)
+{
+	return (uint64_t)++engine.begun;
+}
 void cdm_call_host_end(const struct cdm_call *call, uint64_t begun)
 {
 	cr_assert_eq(begun, (uint64_t)engine.begun);
@@ -90,9 +93,18 @@ void cdm_log(int level, const char *fmt, ...)
 
 static unsigned seed;
 
-static int below(int n) { return (int)((unsigned)rand_r(&seed) % (unsigned)n); }
-static char pick(const char *set) { return *set ? set[below((int)strlen(set))] : 0; }
-static double unit(void) { return below(2001) / 1000.0 - 1; }
+static int below(int n)
+{
+	return (int)((unsigned)rand_r(&seed) % (unsigned)n);
+}
+static char pick(const char *set)
+{
+	return *set ? set[below((int)strlen(set))] : 0;
+}
+static double unit(void)
+{
+	return below(2001) / 1000.0 - 1;
+}
 
 #define ELEMENTS 256 /* of each matrix, more than any call reaches */
 #define SIZE_MAX_ 7
@@ -178,9 +190,22 @@ static void make(struct test_case *t, int routine, enum convention how)
 	const char *trans = cdm_blas_traits[routine].trans;
 
 	*t = (struct test_case){.routine = routine, .how = how};
-	t->r = (struct raw){pick("LR"), pick("UL"), pick(trans), pick(trans), pick("UN"),
-			    below(SIZE_MAX_ + 1), below(SIZE_MAX_ + 1), below(SIZE_MAX_ + 1), 0, 0, 0,
-			    t->alpha, t->beta, t->a, t->b, t->c};
+	t->r = (struct raw){pick("LR"),
+			    pick("UL"),
+			    pick(trans),
+			    pick(trans),
+			    pick("UN"),
+			    below(SIZE_MAX_ + 1),
+			    below(SIZE_MAX_ + 1),
+			    below(SIZE_MAX_ + 1),
+			    0,
+			    0,
+			    0,
+			    t->alpha,
+			    t->beta,
+			    t->a,
+			    t->b,
+			    t->c};
 	choose_ld(t);
 	choose_scalar(t->alpha, routine, NULL);
 	choose_scalar(t->beta, routine, &t->beta_zero);
@@ -321,11 +346,20 @@ static void sweep(enum convention how)
 	cr_assert_gt(engine.stays[CDM_STAY_QUICK], 0);
 }
 
-Test(blas_args, fortran) { sweep(FORTRAN); }
-Test(blas_args, cblas_column_major) { sweep(CBLAS_COL); }
+Test(blas_args, fortran)
+{
+	sweep(FORTRAN);
+}
+Test(blas_args, cblas_column_major)
+{
+	sweep(CBLAS_COL);
+}
 
 /* The original of a CBLAS call is missing here: what is not offloaded goes through the Fortran entry point. */
-Test(blas_args, cblas_row_major) { sweep(CBLAS_ROW); }
+Test(blas_args, cblas_row_major)
+{
+	sweep(CBLAS_ROW);
+}
 
 static void sweep_refused(enum convention how)
 {
@@ -348,7 +382,10 @@ Test(blas_args, refused_calls_run_on_the_host)
 	sweep_refused(CBLAS_ROW);
 }
 
-static void leave(void) { _exit(1); }
+static void leave(void)
+{
+	_exit(1);
+}
 
 /* Whether netlib takes the call: its xerbla prints a line, and stops the program or does not. */
 static bool netlib_accepts(const struct test_case *t)
@@ -393,7 +430,10 @@ static void spoil(struct raw *r)
 }
 
 static int originals;
-static void count_original(void) { originals++; }
+static void count_original(void)
+{
+	originals++;
+}
 
 Test(blas_args, rejects_what_netlib_rejects)
 {
@@ -414,9 +454,8 @@ Test(blas_args, rejects_what_netlib_rejects)
 			call_own(routine, FORTRAN, &t.r);
 			invalid = engine.stays[CDM_STAY_INVALID] - invalid;
 			cr_assert_eq(invalid, !legal, "%s %c%c%c%c%c %d,%d,%d ld %d,%d,%d: netlib says %s",
-				     cdm_blas_table[routine].name, t.r.side, t.r.uplo, t.r.transa, t.r.transb,
-				     t.r.diag, t.r.m, t.r.n, t.r.k, t.r.lda, t.r.ldb, t.r.ldc,
-				     legal ? "legal" : "illegal");
+				     cdm_blas_table[routine].name, t.r.side, t.r.uplo, t.r.transa, t.r.transb, t.r.diag,
+				     t.r.m, t.r.n, t.r.k, t.r.lda, t.r.ldb, t.r.ldc, legal ? "legal" : "illegal");
 			cr_assert(legal || originals == before + 1);
 			rejected += !legal;
 		}

@@ -3,7 +3,10 @@
 
 #include "tests/unit/engine.h"
 
-static void start(void) { engine_start(CDM_MECHANISM_AUTO, CDM_POLICY_FIRST_USE, 64 << 20); }
+static void start(void)
+{
+	engine_start(CDM_MECHANISM_AUTO, CDM_POLICY_FIRST_USE, 64 << 20);
+}
 
 TestSuite(block, .init = start);
 
@@ -70,7 +73,8 @@ Test(block, mappings_split_merge_and_move)
 	memset(p, 3, 16 << 20);
 	cr_assert_eq(cdm_map_munmap(p + (4 << 20) + 8192, 1 << 20), 0);
 	cr_assert(cdm_regions_valid());
-	cr_assert_neq(cdm_region_get(cdm_pagemap_get((uintptr_t)p)), cdm_region_get(cdm_pagemap_get((uintptr_t)p + (12 << 20))));
+	cr_assert_neq(cdm_region_get(cdm_pagemap_get((uintptr_t)p)),
+		      cdm_region_get(cdm_pagemap_get((uintptr_t)p + (12 << 20))));
 	cr_assert_eq(cdm_pagemap_get((uintptr_t)p + (4 << 20) + 8192), 0);
 	char *q = cdm_map_mremap(p, 4 << 20, 8 << 20, MREMAP_MAYMOVE, NULL);
 	cr_assert(!cdm_sys_failed(q));

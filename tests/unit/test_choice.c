@@ -108,7 +108,7 @@ Test(choice, bad_fields)
 		"cdm-choice 1\nkey 5\nlibrary l\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
 		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 0\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
 		("cdm-choice 1\nkey 5\nlibrary /l\nthreads 99999999999999999999\nmflops 1\ncrossover 1\nprovisional "
-		"0\nend\n"),
+		 "0\nend\n"),
 		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
 		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\ncrossover 1\nprovisional 0\nend\n",
 		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\nmflops -1\ncrossover 1\nprovisional 0\nend\n",

@@ -30,7 +30,9 @@ Test(pagemap, agrees_with_an_array)
 			for (size_t i = from; i < from + n; i++)
 				model[i] = word;
 		} else {
-			cr_assert_eq(cdm_pagemap_update(BASE + from * CDM_PAGE, n * CDM_PAGE, CDM_WORD_STATE, CDM_RESIDENT), 0);
+			cr_assert_eq(
+				cdm_pagemap_update(BASE + from * CDM_PAGE, n * CDM_PAGE, CDM_WORD_STATE, CDM_RESIDENT),
+				0);
 			for (size_t i = from; i < from + n; i++)
 				if (model[i])
 					model[i] = (model[i] & ~CDM_WORD_STATE) | CDM_RESIDENT;
@@ -50,7 +52,8 @@ Test(pagemap, runs_are_maximal)
 	cr_assert_eq(cdm_pagemap_run(BASE, BASE + 3 * CDM_HUGE, &word), BASE + CDM_HUGE + 5 * CDM_PAGE);
 	cr_assert_eq(word, 7);
 	cr_assert_eq(cdm_pagemap_run(BASE + CDM_HUGE + 7 * CDM_PAGE, BASE + 3 * CDM_HUGE, &word), BASE + 3 * CDM_HUGE);
-	cr_assert_eq(cdm_pagemap_run(BASE + 3 * CDM_HUGE, BASE + ((uintptr_t)1 << 40), &word), BASE + ((uintptr_t)1 << 40));
+	cr_assert_eq(cdm_pagemap_run(BASE + 3 * CDM_HUGE, BASE + ((uintptr_t)1 << 40), &word),
+		     BASE + ((uintptr_t)1 << 40));
 	cr_assert_eq(word, 0);
 	cr_assert(cdm_pagemap_empty(BASE + 3 * CDM_HUGE, (size_t)1 << 40));
 	cr_assert_not(cdm_pagemap_empty(BASE + 3 * CDM_HUGE - 1, 2));

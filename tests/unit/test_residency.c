@@ -37,7 +37,10 @@ static int fetch(void *p, size_t len)
 	return r;
 }
 
-static size_t resident(void *p) { return cdm_region_get(cdm_pagemap_get((uintptr_t)p))->resident; }
+static size_t resident(void *p)
+{
+	return cdm_region_get(cdm_pagemap_get((uintptr_t)p))->resident;
+}
 
 static void round_trips(void)
 {
@@ -64,8 +67,8 @@ static void holes(void)
 	size_t len = 16 * MIB;
 	uint64_t *p = cdm_block_alloc(len, 1, false, NULL);
 
-	fill(p + 2 * MIB / 8, MIB, 1);		    /* half of chunk 1 */
-	p[6 * MIB / 8 + 5000] = 77;		    /* a page in the middle of chunk 3 */
+	fill(p + 2 * MIB / 8, MIB, 1); /* half of chunk 1 */
+	p[6 * MIB / 8 + 5000] = 77;    /* a page in the middle of chunk 3 */
 	cr_assert_eq(fetch(p, len), 0);
 	cr_assert(filled(p + 2 * MIB / 8, MIB, 1));
 	cr_assert_eq(p[6 * MIB / 8 + 5000], 77);
@@ -163,7 +166,8 @@ static void forked(void)
 		int e = fetch(home, 8 * MIB);
 		bool ok = filled(p, 8 * MIB, 1) && (e == 0 || e == -EBUSY) && filled(home, 8 * MIB, 2);
 		fill(p, 8 * MIB, 3);
-		ok = ok && cdm_residency_home((uintptr_t)p, 8 * MIB) == 0 && filled(p, 8 * MIB, 3) && cdm_regions_valid();
+		ok = ok && cdm_residency_home((uintptr_t)p, 8 * MIB) == 0 && filled(p, 8 * MIB, 3) &&
+		     cdm_regions_valid();
 		_exit(ok ? 0 : 1);
 	}
 	cdm_engine_fork_parent();
@@ -200,7 +204,8 @@ static void statics(void)
 static void strided(int policy)
 {
 	int64_t n = 300, ld = 700;
-	double *a = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL), *b = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL);
+	double *a = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL),
+	       *b = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL);
 	double *c = cdm_block_alloc((size_t)(ld * n) * 8, 1, false, NULL);
 
 	for (int64_t i = 0; i < ld * n; i++) {
@@ -215,17 +220,17 @@ static void strided(int policy)
 	cr_assert_eq(cdm_counted(&cdm_stats.staged) > 0, policy == CDM_POLICY_COPY);
 }
 
-#define BOTH(name, body)                                                                    \
-	ParameterizedTestParameters(residency, name)                                        \
-	{                                                                                   \
-		static int mechanisms[] = { CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };      \
-		return cr_make_param_array(int, mechanisms, 2);                             \
-	}                                                                                   \
-	ParameterizedTest(int *m, residency, name)                                          \
-	{                                                                                   \
-		engine_start(*m, CDM_POLICY_FIRST_USE, 64 * MIB);                           \
-		body;                                                                       \
-		cr_assert_str_eq(cdm_residency_mechanism(), mechanism_name(*m));            \
+#define BOTH(name, body)                                                                                               \
+	ParameterizedTestParameters(residency, name)                                                                   \
+	{                                                                                                              \
+		static int mechanisms[] = {CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP};                                   \
+		return cr_make_param_array(int, mechanisms, 2);                                                        \
+	}                                                                                                              \
+	ParameterizedTest(int *m, residency, name)                                                                     \
+	{                                                                                                              \
+		engine_start(*m, CDM_POLICY_FIRST_USE, 64 * MIB);                                                      \
+		body;                                                                                                  \
+		cr_assert_str_eq(cdm_residency_mechanism(), mechanism_name(*m));                                       \
 	}
 
 BOTH(round_trips, round_trips())

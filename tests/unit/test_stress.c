@@ -19,13 +19,22 @@
 
 static double *block, *other;
 static _Atomic int stop;
-static uint64_t own[THREADS][LD];    /* what each counter of each thread must be */
+static uint64_t own[THREADS][LD]; /* what each counter of each thread must be */
 static _Atomic uint64_t shared_adds;
 static _Atomic long calls, wrong, moves;
 
-static double *strip(int t) { return block + (size_t)t * N * LD; }
-static uint64_t *counter(int t, int row) { return (uint64_t *)(strip(t) + (row % N) * LD) + row; }
-static _Atomic uint64_t *shared(int i) { return (_Atomic uint64_t *)(block + (size_t)(i % (THREADS * N)) * LD) + LD - 1; }
+static double *strip(int t)
+{
+	return block + (size_t)t * N * LD;
+}
+static uint64_t *counter(int t, int row)
+{
+	return (uint64_t *)(strip(t) + (row % N) * LD) + row;
+}
+static _Atomic uint64_t *shared(int i)
+{
+	return (_Atomic uint64_t *)(block + (size_t)(i % (THREADS * N)) * LD) + LD - 1;
+}
 
 static uint32_t draw(uint64_t *x)
 {
@@ -110,14 +119,14 @@ static unsigned seconds(void)
 
 ParameterizedTestParameters(stress, no_update_is_lost)
 {
-	static int mechanisms[] = { CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };
+	static int mechanisms[] = {CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP};
 	return cr_make_param_array(int, mechanisms, 2);
 }
 
 ParameterizedTest(int *m, stress, no_update_is_lost)
 {
 	pthread_t thread[THREADS + 1];
-	struct timespec left = { .tv_sec = seconds() };
+	struct timespec left = {.tv_sec = seconds()};
 	size_t bytes = (size_t)THREADS * N * LD * 8;
 
 	engine_start(*m, CDM_POLICY_FIRST_USE, 64 << 20);
@@ -137,6 +146,6 @@ ParameterizedTest(int *m, stress, no_update_is_lost)
 	cr_assert_gt(cdm_counted(&cdm_stats.to_host), 0);
 	fprintf(stderr, "%s, %u s, seeds 42-45: %ld calls, %lu MiB out, %lu MiB home, %lu host faults, 0 lost of %lu\n",
 		mechanism_name(*m), seconds(), (long)calls, (unsigned long)(cdm_counted(&cdm_stats.to_device) >> 20),
-		(unsigned long)(cdm_counted(&cdm_stats.to_host) >> 20), (unsigned long)cdm_counted(&cdm_stats.host_faults),
-		(unsigned long)shared_adds * 16);
+		(unsigned long)(cdm_counted(&cdm_stats.to_host) >> 20),
+		(unsigned long)cdm_counted(&cdm_stats.host_faults), (unsigned long)shared_adds * 16);
 }
