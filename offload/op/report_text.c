@@ -55,6 +55,19 @@ static const char *tail(const char *s)
 	return n > 60 ? s + n - 60 : s;
 }
 
+/* The path, in parentheses at the end, on a line of its own. */
+static void library(struct cdm_text *t, const char *blas)
+{
+	const char *path = strstr(blas, " (");
+	int head = path ? (int)(path - blas) : 80;
+	char line[96];
+
+	cdm_fmt(line, (size_t)(head < 80 ? head : 80) + 1, "%s", blas);
+	cdm_textf(t, LABEL "%s\n", "computes", line);
+	if (path)
+		cdm_textf(t, LABEL "%.86s\n", "", path + 1);
+}
+
 static void header(struct cdm_text *t, const struct cdm_report_view *v)
 {
 	const struct cdm_report_facts *f = v->facts;
@@ -68,7 +81,7 @@ static void header(struct cdm_text *t, const struct cdm_report_view *v)
 			  f->mechanism ? f->mechanism : "none");
 	else
 		cdm_textf(t, "%.40s\n", f->device ? f->device : "none");
-	cdm_textf(t, LABEL "%.80s\n", "computes", f->blas ? f->blas : "no compute library was opened");
+	library(t, f->blas ? f->blas : "no compute library was opened");
 	if (f->note)
 		cdm_textf(t, LABEL "%.400s\n", "note", f->note);
 }
