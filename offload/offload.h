@@ -62,6 +62,8 @@ int cdm_map_mprotect(void *addr, size_t len, int prot);
 /* The regions in the range stay where they are for the rest of their life: the kernel writes there on its own (a
  * thread's stack, a signal stack), or the program has locked them. */
 void cdm_map_keep(const void *addr, size_t len);
+/* False when kernel accesses wait like the program's own, or when nothing ever moves: then there is nothing to pin. */
+extern bool cdm_pins_needed;
 /* The kernel is about to read or write [addr, addr+n) in a system call: waits for a mover, and keeps others away until drop.
  * Returns a number for drop; 0 when there is nothing to keep. Async-signal-safe as far as system calls are. */
 int cdm_pin_take(uintptr_t addr, size_t n);

@@ -16,10 +16,6 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* Macros of an optimising <stdio.h>; here they are functions. */
-#undef fread_unlocked
-#undef fwrite_unlocked
-
 #define CDM_EXPORT __attribute__((visibility("default")))
 
 /* X(name, return type, parameters, arguments) */
@@ -62,8 +58,6 @@
 	X(getrandom, ssize_t, (void *p, size_t n, unsigned flags), (p, n, flags), p, n)                                \
 	X(fread, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)                       \
 	X(fwrite, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)                \
-	X(fread_unlocked, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)              \
-	X(fwrite_unlocked, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)       \
 	X(__read_chk, ssize_t, (int fd, void *p, size_t n, size_t room), (fd, p, n, room), p, n)                       \
 	X(__pread_chk, ssize_t, (int fd, void *p, size_t n, off_t at, size_t room), (fd, p, n, at, room), p, n)        \
 	X(__pread64_chk, ssize_t, (int fd, void *p, size_t n, off64_t at, size_t room), (fd, p, n, at, room), p, n)    \
@@ -92,7 +86,7 @@ struct cdm_next {
 	CDM_VECTOR_HOOKS(X)
 #undef X
 };
-extern struct cdm_next cdm_next;
+extern struct cdm_next cdm_next __attribute__((visibility("hidden")));
 
 /* Looks everything up now. Idempotent; called by the constructor and by the first hooked call before it. */
 void cdm_hook_resolve(void);

@@ -1,6 +1,7 @@
 /* libc's entry points that hand memory of the program's to the kernel: one table, one shape. The buffer is pinned for
  * the length of the call, so that a page on its way never meets the kernel (see offload/mem/pin.h). A buffer that is
- * not in a tracked region costs a few nanoseconds; under the move mechanism with privilege nothing is pinned.
+ * not in a tracked region costs a few nanoseconds; under the move mechanism with privilege nothing is pinned. The
+ * _unlocked variants of stdio are left out: programs that use them do so line by line, and for speed.
  *
  * A thread that is cancelled, or leaves by longjmp, in the middle of such a call leaves its pin behind: the region then
  * stays where it is, which costs speed and nothing else.
@@ -20,6 +21,8 @@
 	CDM_EXPORT type name params;                                                                                   \
 	CDM_EXPORT type name params                                                                                    \
 	{                                                                                                              \
+		if (!cdm_pins_needed)                                                                                  \
+			return cdm_next.name args;                                                                     \
 		int pin = cdm_pin_take((uintptr_t)(buffer), bytes);                                                    \
 		type r = cdm_next.name args;                                                                           \
 		cdm_pin_drop(pin);                                                                                     \
@@ -61,6 +64,8 @@ static void pins_drop(struct pins *p)
 	CDM_EXPORT type name params;                                                                                   \
 	CDM_EXPORT type name params                                                                                    \
 	{                                                                                                              \
+		if (!cdm_pins_needed)                                                                                  \
+			return cdm_next.name args;                                                                     \
 		struct pins pins;                                                                                      \
 		pins_take(&pins, iov, (int)(count));                                                                   \
 		type r = cdm_next.name args;                                                                           \

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* False when kernel accesses wait like the program's own; then nothing is ever pinned. */
-extern bool cdm_pins_needed;
+#include "offload/offload.h"
+
 /* Whether a pin touches [from, to). */
 bool cdm_pinned(uintptr_t from, uintptr_t to);
 /* Fork child: the pins of threads that are not here end. */
