@@ -12,7 +12,7 @@ def steps(n):
     rng = np.random.default_rng(3)
     a = rng.standard_normal((n, n))
     b = rng.standard_normal((n, n))
-    x = rng.standard_normal(n)
+    x = rng.standard_normal((n, 8))
     c = a @ b
     yield "matmul", c, np.abs(c @ x - a @ (b @ x)).max() / n
     g = a @ a.T
