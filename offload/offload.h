@@ -23,6 +23,10 @@ void cdm_engine_fini(void);
  * waits for operations in flight (other than the caller's own) and keeps new ones out until parent or child is
  * called; prepare waits for moves and takes the locks, and does what begin does if that was not called. */
 void cdm_engine_fork_begin(void);
+/* Whether prepare may keep the map lock until the fork: true only when no other library's prepare handler can run after
+ * it. An allocator starts before all constructors, and its handler takes locks that a thread inside mmap() may hold.
+ * Then the lock is not taken; a child that finds it held (a thread was in the middle of a change) stops tracking. */
+void cdm_engine_fork_holds(bool holds);
 void cdm_engine_fork_prepare(void);
 void cdm_engine_fork_parent(void);
 void cdm_engine_fork_child(void);

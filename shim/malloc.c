@@ -12,6 +12,9 @@
 #include "offload/offload.h"
 #include "shim/hook.h"
 
+/* glibc's malloc under its second name. */
+extern void *__libc_malloc(size_t n);
+
 #define PAGE_MASK ((uintptr_t)4095)
 #define likely(x) __builtin_expect(!!(x), 1)
 #define SITE __builtin_return_address(0)
@@ -24,8 +27,10 @@ static bool malloc_arrives, realloc_arrives; /* the program's calls, seen by cdm
 void cdm_malloc_start(void)
 {
 	cdm_hook_fire();
-	if (malloc_arrives && realloc_arrives)
+	bool arrive = malloc_arrives && realloc_arrives;
+	if (arrive)
 		block_from = cdm_min_alloc;
+	cdm_engine_fork_holds(arrive && cdm_next.malloc == __libc_malloc);
 }
 
 /* An allocation that is not small. SIZE_MAX is nobody's but cdm_hook_fire()'s, before the start. */
@@ -85,13 +90,14 @@ CDM_EXPORT void free(void *p)
 	cdm_next.free(p);
 }
 
-/* One of libcdm's blocks becomes small enough for libc. */
-static void *shrink_to_libc(void *p, size_t n)
+/* One of libcdm's blocks moves to libc: it has become small, or libcdm has no memory for it. */
+static void *move_to_libc(void *p, size_t n)
 {
+	size_t had = cdm_block_size(p);
 	void *q = cdm_next.malloc(n);
 
 	if (q) {
-		memcpy(q, p, n);
+		memcpy(q, p, had < n ? had : n);
 		cdm_block_free(p);
 	}
 	return q;
@@ -119,10 +125,8 @@ static void *realloc_block(void *p, size_t n, const void *site)
 		cdm_block_free(p);
 		return NULL;
 	}
-	q = n < block_from ? shrink_to_libc(p, n) : cdm_block_realloc(p, n, site);
-	if (!q)
-		errno = ENOMEM;
-	return q;
+	q = n < block_from ? NULL : cdm_block_realloc(p, n, site);
+	return q ? q : move_to_libc(p, n);
 }
 
 static void *realloc_any(void *p, size_t n, const void *site)

@@ -77,7 +77,7 @@ struct cdm_region *cdm_adopt(uintptr_t addr, bool *mapped)
 	uint64_t mask;
 
 	*mapped = cdm_pages_mapping(addr, &m) == 0;
-	if (!*mapped)
+	if (!*mapped || cdm_map_frozen)
 		return NULL;
 	struct image im;
 	bool fixed = in_object(addr, &im);

@@ -325,12 +325,20 @@ static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
 	return (void *)r->base;
 }
 
+bool cdm_block_fork_torn(void)
+{
+	bool torn = atomic_load(&cache_lock.word) != 0;
+
+	cdm_lock_reset(&cache_lock);
+	return torn;
+}
+
 void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
 {
 	size_t len = block_length(size, &align);
 	uint64_t mask;
 
-	if (!len)
+	if (!len || cdm_map_frozen)
 		return NULL;
 	void *p = block_reuse(len, align, zero, site);
 	if (p)
@@ -407,6 +415,8 @@ bool cdm_block_free(void *p)
 
 	if (!r)
 		return false;
+	if (cdm_map_frozen)
+		return true; /* stays mapped for the rest of the child's life */
 	bool keep = reusable(r);
 	if (!keep || r->uses)
 		return free_slowly(r, keep);
@@ -483,7 +493,7 @@ void *cdm_block_realloc(void *p, size_t size, const void *site)
 	struct cdm_region *r = block_find(p);
 	size_t align = CDM_PAGE, len = block_length(size, &align);
 
-	if (!r || !len)
+	if (!r || !len || cdm_map_frozen)
 		return NULL;
 	if (len <= r->len) {
 		if (len < r->len / 2)

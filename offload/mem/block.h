@@ -15,5 +15,6 @@ void cdm_block_forget(struct cdm_region *r);
 void cdm_block_fork_prepare(void);
 void cdm_block_fork_parent(void);
 void cdm_block_fork_child(void);
+bool cdm_block_fork_torn(void); /* as cdm_region_fork_torn() */
 
 #endif

@@ -28,7 +28,7 @@ static void range_leave(void *addr, size_t len)
 	uint64_t mask;
 
 	len = cdm_round_up(len, CDM_PAGE);
-	if (cdm_pagemap_empty(at, len))
+	if (cdm_map_frozen || cdm_pagemap_empty(at, len))
 		return;
 	cdm_map_enter(&mask);
 	cdm_region_settle(at, len, &mask);
@@ -56,7 +56,7 @@ void *cdm_map_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t of
 	void *p = cdm_sys_mmap(addr, len, prot, flags, fd, off);
 	if (cdm_sys_failed(p))
 		return p;
-	if (!trackable(len, prot, flags)) {
+	if (cdm_map_frozen || !trackable(len, prot, flags)) {
 		range_leave(p, len); /* what was unmapped there behind libcdm's back */
 		return p;
 	}
@@ -84,7 +84,7 @@ static bool range_enter(void *addr, size_t *len, uint64_t *mask)
 	uintptr_t at = (uintptr_t)addr;
 
 	*len = cdm_round_up(*len, CDM_PAGE);
-	if (!plausible(addr, *len) || cdm_pagemap_empty(at, *len))
+	if (cdm_map_frozen || !plausible(addr, *len) || cdm_pagemap_empty(at, *len))
 		return false;
 	cdm_map_enter(mask);
 	cdm_region_settle(at, *len, mask);

@@ -14,6 +14,8 @@
 
 const char *const cdm_origin_name[CDM_ORIGIN_COUNT] = {"malloc", "mmap", "static", "adopted"};
 
+bool cdm_map_frozen;
+
 static cdm_lock map_lock;
 static _Atomic(struct cdm_region *) table[TABLE_CHUNKS];
 static uint32_t used = 1; /* numbers handed out so far; 0 is none */
@@ -450,4 +452,12 @@ void cdm_region_fork_child(const uint64_t *mask)
 {
 	cdm_lock_reset(&map_lock);
 	cdm_sys_unblock(mask);
+}
+
+bool cdm_region_fork_torn(void)
+{
+	bool torn = atomic_load(&map_lock.word) != 0;
+
+	cdm_lock_reset(&map_lock);
+	return torn;
 }

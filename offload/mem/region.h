@@ -54,6 +54,9 @@ struct cdm_region {
 	struct cdm_region *res_next, *res_prev; /* resident list, while resident > 0 */
 };
 
+/* Set in a fork child that was born in the middle of a change: the tables are read, never written again. */
+extern bool cdm_map_frozen;
+
 /* Takes and drops the map lock; signals are blocked in between. *mask is the caller's storage. */
 void cdm_map_enter(uint64_t *mask);
 void cdm_map_leave(const uint64_t *mask);
@@ -110,5 +113,7 @@ int cdm_region_past(struct cdm_region_past *out, int max);
 void cdm_region_fork_prepare(uint64_t *mask); /* takes the map lock for good */
 void cdm_region_fork_parent(const uint64_t *mask);
 void cdm_region_fork_child(const uint64_t *mask);
+/* Fork child, when prepare did not take the map lock: whether somebody held it. Frees it. */
+bool cdm_region_fork_torn(void);
 
 #endif

@@ -111,6 +111,9 @@ static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
 {
 	uint64_t mask;
 
+	if (cdm_map_frozen)
+		return false;
+
 	cdm_map_enter(&mask);
 	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) && !runs_on(r) && !r->tainted;
 	if (ok)
@@ -546,32 +549,55 @@ bool cdm_residency_fault(uintptr_t addr)
 
 /* ---- fork ---- */
 
+static bool fork_holds = true;
+
+void cdm_residency_fork_holds(bool holds)
+{
+	fork_holds = holds;
+}
+
 void cdm_residency_fork_prepare(void)
 {
 	move_enter(&fork_move_mask);
+	if (!fork_holds)
+		return;
 	cdm_region_fork_prepare(&fork_map_mask);
 	cdm_block_fork_prepare();
 }
 
 void cdm_residency_fork_parent(void)
 {
-	cdm_block_fork_parent();
-	cdm_region_fork_parent(&fork_map_mask);
+	if (fork_holds) {
+		cdm_block_fork_parent();
+		cdm_region_fork_parent(&fork_map_mask);
+	}
 	move_leave(&fork_move_mask);
+}
+
+static void fork_child_locks(void)
+{
+	if (fork_holds) {
+		cdm_block_fork_child();
+		cdm_region_fork_child(&fork_map_mask);
+		return;
+	}
+	bool torn = cdm_region_fork_torn();
+	torn |= cdm_block_fork_torn();
+	if (torn)
+		cdm_map_frozen = true;
 }
 
 /* The child has one thread, its parent's regions, copied on write, and none of the parent's operations. */
 void cdm_residency_fork_child(void)
 {
-	for (struct cdm_region *r = cdm_region_resident_first(); r; r = r->res_next)
+	fork_child_locks();
+	for (struct cdm_region *r = cdm_map_frozen ? NULL : cdm_region_resident_first(); r; r = r->res_next)
 		atomic_store(&r->busy, 0);
 	if (mover)
 		mover->forget();
 	cdm_pin_after_fork();
 	mover = NULL; /* chosen anew on need: most children exec */
 	mover_failed = false;
-	cdm_block_fork_child();
-	cdm_region_fork_child(&fork_map_mask);
 	cdm_lock_reset(&move_lock);
 	cdm_sys_unblock(&fork_move_mask);
 }

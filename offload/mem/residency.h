@@ -64,6 +64,7 @@ extern void (*cdm_residency_needs_faults)(void);
  * toucher has waited and may try again. Async-signal-safe. */
 bool cdm_residency_fault(uintptr_t addr);
 
+void cdm_residency_fork_holds(bool holds); /* see cdm_engine_fork_holds() */
 void cdm_residency_fork_prepare(void);
 void cdm_residency_fork_parent(void);
 void cdm_residency_fork_child(void);

@@ -121,6 +121,11 @@ void cdm_engine_fini(void)
 
 /* ---- fork ---- */
 
+void cdm_engine_fork_holds(bool holds)
+{
+	cdm_residency_fork_holds(holds);
+}
+
 void cdm_engine_fork_begin(void)
 {
 	cdm_dispatch_fork_prepare();
@@ -151,7 +156,7 @@ void cdm_engine_fork_child(void)
 	cdm_residency_fork_child();
 	cdm_dispatch_reset_locks();
 	/* Forked in the middle of an operation: the library's state is anybody's guess here. */
-	if (!drained)
+	if (!drained || cdm_map_frozen)
 		cdm_dispatch_break_compute();
 	else if (cdm_dispatch_compute_open())
 		cdm_device.compute->fork_child();
