@@ -70,7 +70,7 @@ static int descriptor_open(bool *kernel_faults)
 	*kernel_faults = to >= 0;
 	if (to < 0)
 		to = (int)cdm_sys3(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, 0, 0);
-	return to < 0 ? to : raised(to);
+	return to;
 }
 
 int cdm_uffd_probe(void)
@@ -107,9 +107,10 @@ int cdm_uffd_open(void)
 {
 	if (fd >= 0)
 		return 0;
-	fd = descriptor_open(&full);
-	if (fd < 0)
-		return fd;
+	int low = descriptor_open(&full);
+	if (low < 0)
+		return low;
+	fd = raised(low);
 	int r = api(fd);
 	if (!r)
 		r = prove();
