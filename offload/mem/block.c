@@ -2,6 +2,10 @@
  *
  * From 2 MiB on a block starts on a 2 MiB boundary and is advised to use huge pages; its last, partial 2 MiB
  * stays in small pages because the mapping ends there, so a block costs no more memory than it has bytes.
+ * Behind each block the mapping goes on for CDM_BLOCK_MARGIN bytes, which are not the block's and are never written:
+ * kernels of BLAS libraries load whole registers and, walking along a row, the element after the last (OpenBLAS 0.3.21's
+ * zgemv reads one leading dimension too far). Behind libc's blocks there is some mapping by luck, here there must be.
+ *
  * A freed block keeps its pages, on the device or at home, and serves the next allocation of about its size:
  * an allocate/free loop faults each page once. Free blocks go back to the kernel when they have been idle for
  * DECAY_NS, when there are more than CACHE_MAX bytes of them, or when the device needs their frames.
@@ -16,6 +20,7 @@
 #include "offload/mem/region.h"
 
 #define BINS 128
+#define CDM_BLOCK_MARGIN ((size_t)256 << 10)
 #define DECAY_NS 10000000000ull
 #define CACHE_MAX ((size_t)1 << 30)
 #define ZERO_MAX ((size_t)32 << 20) /* a reused block is zeroed by hand up to here, else by fresh pages */
@@ -126,7 +131,7 @@ struct trim {
 static void block_end(struct cdm_region *r, struct trim *t)
 {
 	t->base[t->n] = (void *)r->base;
-	t->len[t->n++] = r->len;
+	t->len[t->n++] = r->len + (r->margin ? CDM_BLOCK_MARGIN : 0);
 	cdm_region_cut(r->base, r->len);
 }
 
@@ -258,10 +263,12 @@ static void *map_anywhere(size_t len, size_t align, int prot)
 	return at;
 }
 
-/* A fresh private mapping of len bytes; NULL when there is no memory. */
+/* A fresh private mapping of len bytes and the margin; NULL when there is no memory. */
 static void *map_fresh(size_t len, size_t align, int prot)
 {
 	uintptr_t base = window_base();
+
+	len += CDM_BLOCK_MARGIN;
 
 	for (int i = 0; base && len <= WINDOW / 4 && i < TRIES; i++) {
 		void *want = (void *)window_next(base, len, align);
@@ -281,7 +288,7 @@ static void *map_fresh(size_t len, size_t align, int prot)
 /* Length and alignment of the mapping for a request; 0: it cannot be served. */
 static size_t block_length(size_t size, size_t *align)
 {
-	if (size > PTRDIFF_MAX - CDM_HUGE || *align > ((size_t)1 << 40))
+	if (size > PTRDIFF_MAX - CDM_HUGE - CDM_BLOCK_MARGIN || *align > ((size_t)1 << 40))
 		return 0;
 	size_t len = cdm_round_up(size ? size : 1, CDM_PAGE);
 	size_t least = len >= CDM_HUGE ? CDM_HUGE : CDM_PAGE;
@@ -353,10 +360,12 @@ void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
 	cdm_map_enter(&mask);
 	struct cdm_region *r =
 		cdm_region_create((uintptr_t)p, len, PROT_READ | PROT_WRITE, CDM_ORIGIN_BLOCK, true, site);
+	if (r)
+		r->margin = true;
 	cdm_map_leave(&mask);
 	if (r)
 		return p;
-	cdm_sys_munmap(p, len);
+	cdm_sys_munmap(p, len + CDM_BLOCK_MARGIN);
 	return NULL;
 }
 
@@ -455,26 +464,33 @@ static void *realloc_grow(struct cdm_region *r, size_t len, const void *site)
 	uint64_t mask;
 	void *to = old, *p = NULL;
 
+	size_t whole = len + CDM_BLOCK_MARGIN;
+
 	cdm_map_enter(&mask);
 	cdm_region_settle(r->base, was, &mask);
+	if (r->margin) /* a mapping of its own as soon as the block was advised: the new margin is a part that grows */
+		cdm_sys_munmap((char *)old + was, CDM_BLOCK_MARGIN);
+	r->margin = false;
 	if (!(r->base & (align - 1)))
-		p = cdm_sys_mremap(old, was, len, 0, NULL);
+		p = cdm_sys_mremap(old, was, whole, 0, NULL);
 	if (!p || cdm_sys_failed(p)) {
 		to = map_fresh(len, align, PROT_NONE);
-		p = to ? cdm_sys_mremap(old, was, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) : NULL;
+		p = to ? cdm_sys_mremap(old, was, whole, MREMAP_MAYMOVE | MREMAP_FIXED, to) : NULL;
 		if (to && cdm_sys_failed(p)) {
-			cdm_sys_munmap(to, len);
+			cdm_sys_munmap(to, whole);
 			p = NULL;
 		}
 	}
-	if (p)
-		cdm_region_rebase((uintptr_t)old, was, (uintptr_t)p, len, site);
+	struct cdm_region *moved = p ? cdm_region_rebase((uintptr_t)old, was, (uintptr_t)p, len, site) : NULL;
+	if (moved)
+		moved->margin = true;
 	cdm_map_leave(&mask);
 	if (p && len >= CDM_HUGE)
 		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
 	return p;
 }
 
+/* What is cut off begins with the new margin. Only blocks that lose more than that come here. */
 static void realloc_shrink(struct cdm_region *r, size_t len)
 {
 	uintptr_t tail = r->base + len;
@@ -483,9 +499,13 @@ static void realloc_shrink(struct cdm_region *r, size_t len)
 
 	cdm_map_enter(&mask);
 	cdm_region_settle(r->base, r->len, &mask);
+	bool margin = r->margin;
 	cdm_region_cut(tail, more);
+	r->margin = margin;
 	cdm_map_leave(&mask);
-	cdm_sys_munmap((void *)tail, more);
+	if (margin)
+		cdm_sys_madvise((void *)tail, CDM_BLOCK_MARGIN, MADV_DONTNEED);
+	cdm_sys_munmap((void *)(margin ? tail + CDM_BLOCK_MARGIN : tail), more);
 }
 
 void *cdm_block_realloc(void *p, size_t size, const void *site)
@@ -496,7 +516,7 @@ void *cdm_block_realloc(void *p, size_t size, const void *site)
 	if (!r || !len || cdm_map_frozen)
 		return NULL;
 	if (len <= r->len) {
-		if (len < r->len / 2)
+		if (len < r->len / 2 && r->len - len > CDM_BLOCK_MARGIN)
 			realloc_shrink(r, len);
 		return p;
 	}

@@ -237,6 +237,7 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 		struct cdm_region *tail = region_new(end, r_end - end, r->origin, r->movable, r->site);
 		if (tail) {
 			tail->tainted = r->tainted;
+			tail->margin = r->margin;
 			tail->uses = r->uses;
 			tail->last_use = r->last_use;
 			hand_over(r, tail, end, r_end);
@@ -249,6 +250,7 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 	cdm_pagemap_set(addr, end - addr, 0);
 	if (addr > r->base) {
 		r->len = addr - r->base;
+		r->margin = false;
 	} else if (end < r_end) {
 		r->len = r_end - end;
 		r->base = end;

@@ -89,3 +89,25 @@ Test(block, mappings_split_merge_and_move)
 	cr_assert_eq(cdm_map_munmap(p + 1, 100), -22);
 	cr_assert(cdm_regions_valid());
 }
+
+/* Kernels of BLAS libraries load beyond the last element. */
+Test(block, memory_goes_on_behind)
+{
+	engine_start(CDM_MECHANISM_AUTO, CDM_POLICY_FIRST_USE, (size_t)64 << 20);
+	for (size_t size = 1 << 20; size < (size_t)9 << 20; size += 1234567) {
+		volatile char *p = cdm_block_alloc(size, 16, false, NULL), *end = p + cdm_block_size((void *)p);
+		int sum = 0;
+		cr_assert_not_null((void *)p);
+		for (size_t i = 0; i < (size_t)256 << 10; i += 4096)
+			sum += end[i];
+		p = cdm_block_realloc((void *)p, 3 * size, NULL);
+		end = p + cdm_block_size((void *)p);
+		sum += end[0] + end[(256 << 10) - 1];
+		p = cdm_block_realloc((void *)p, size, NULL);
+		end = p + cdm_block_size((void *)p);
+		sum += end[0] + end[(256 << 10) - 1];
+		cr_assert_eq(sum, 0);
+		cr_assert(cdm_block_free((void *)p));
+	}
+	cr_assert(cdm_regions_valid());
+}
