@@ -25,14 +25,14 @@ WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wpointer
 CFLAGS ?= -O2 -g
 CDM_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
 	-fno-strict-aliasing -fno-math-errno -pthread $(WARN) -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
-LDFLAGS_SO := -shared -Wl,-z,defs -Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,--as-needed -Wl,--version-script=shim/libcdm.map -pthread
+LDFLAGS_SO := -shared -Wl,-z,defs -Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,--as-needed -Wl,--version-script=$B/libcdm.map -pthread
 TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -pthread -I. -D_GNU_SOURCE $(if $(DEBUG),-DCDM_DEBUG)
 
 BASE_SRC := $(sort $(wildcard policy/*.c offload/*/*.c))
-SHIM_SRC := $(sort $(wildcard shim/*.c))
+SHIM_SRC := $(sort $(wildcard shim/*.c shim/*.S))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BASE_OBJ := $(BASE_SRC:%.c=$B/%.o)
-SHIM_OBJ := $(SHIM_SRC:%.c=$B/%.o)
+SHIM_OBJ := $(patsubst %.S,$B/%.o,$(SHIM_SRC:%.c=$B/%.o))
 TOOL_OBJ := $(TOOL_SRC:%.c=$B/%.o)
 
 Q := $(if $(V),,@)
@@ -46,11 +46,24 @@ $B/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$Q$(CC) $(CFLAGS) $(CDM_CFLAGS) -MMD -MP -c -o $@ $<
 
+$B/%.o: %.S Makefile
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CFLAGS) -fPIC -I. -MMD -MP -c -o $@ $<
+
+# The caller's vector registers are not saved there.
+$B/shim/gate_look.o: CDM_CFLAGS += -mgeneral-regs-only
+
+# The exported names: those of blas.def, as entry.S spells them, and the written list of the others.
+$B/libcdm.map: shim/libcdm.map.in shim/blas.def shim/gate_layout.h Makefile
+	@mkdir -p $(@D)
+	$Q$(CC) -E -P -xc -I. -o $@ $<
+
 $B/libcdm-base.a: $(BASE_OBJ)
 	$(call say,AR,$@)
 	$Q rm -f $@ && ar rcs $@ $^
 
-$B/libcdm.so: $(SHIM_OBJ) $(BASE_OBJ) shim/libcdm.map
+$B/libcdm.so: $(SHIM_OBJ) $(BASE_OBJ) $B/libcdm.map
 	$(call say,LD,$@)
 	$Q$(CC) $(CFLAGS) $(LDFLAGS_SO) -o $@ $(SHIM_OBJ) $(BASE_OBJ) -ldl
 
@@ -64,7 +77,11 @@ $B/cdm: $(TOOL_OBJ) $B/libcdm-base.a
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:%.c=$B/%)
 UNIT_LIB := $(patsubst %.c,$B/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
-UNIT_WITH_test_blas_args := $(patsubst %.c,$B/%.o,$(sort $(wildcard shim/blas_*.c shim/host.c)))
+UNIT_WITH_test_blas_args := $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard shim/blas_*.c)) $(addprefix shim/,entry.o gate.o gate_look.o \
+	slot.o stub.o elf.o) offload/base/arena.o offload/base/fmt.o offload/base/stats.o offload/dev/fortran_call.o)
+PATCH_OBJ := $(addprefix $B/shim/,decode.o patch.o elf.o) $B/libcdm-base.a
+UNIT_WITH_test_decode := $(PATCH_OBJ)
+UNIT_WITH_test_patch := $(PATCH_OBJ)
 unit_with = $(or $(UNIT_WITH_$(notdir $1)),$B/libcdm-base.a)
 
 .PHONY: unit unit-build asan clang
@@ -78,6 +95,29 @@ $(UNIT_BIN): $B/%: %.c $(UNIT_LIB) Makefile
 	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(UNIT_LIB) $(call unit_with,$@) \
 		-lcriterion -ldl -lm
 $(foreach u,$(UNIT_BIN),$(eval $u: $(call unit_with,$u)))
+
+# BLAS and LAPACK linked into a program (netlib's where Debian has them, else what there is), at an address of its own
+# and at a fixed one. Where there are no .a files the tests that need it are skipped.
+PATCH_BIN := $B/tests/patch/static_pie $B/tests/patch/static_fixed
+$B/tests/unit/test_patch: | $(PATCH_BIN)
+$B/tests/patch/static_pie: PIE := -fPIE -pie
+$B/tests/patch/static_fixed: PIE := -fno-pie -no-pie
+$(PATCH_BIN): tests/patch/static_blas.c tests/patch/survey.h $(PATCH_OBJ)
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q rm -f $@; for libs in '-l:lapack/liblapack.a -l:blas/libblas.a' '-l:liblapack.a -l:libblas.a'; do \
+		[ -f $@ ] || ! echo 'int main(void) { return 0; }' | $(CC) -x c -o $@.try - $$libs 2>/dev/null || \
+		$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PIE) -o $@ $< -Wl,-z,muldefs -Wl,--whole-archive $$libs \
+			-Wl,--no-whole-archive $(filter %.o %.a,$^) -lgfortran -ldl -lm || exit 1; \
+	done; rm -f $@.try
+
+# FUZZ_SECONDS= sets how long.
+.PHONY: fuzz
+fuzz:
+	@mkdir -p $B/fuzz/corpus
+	$Qclang -std=gnu11 -O1 -g -I. -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-o $B/fuzz/decode tests/patch/fuzz_decode.c shim/decode.c $(filter-out shim/%,$(BASE_SRC)) -ldl -lm
+	$Q$B/fuzz/decode -max_len=96 -max_total_time=$(or $(FUZZ_SECONDS),60) -artifact_prefix=$B/fuzz/ $B/fuzz/corpus
 
 SAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
@@ -106,7 +146,7 @@ $B/examples/%: examples/%.f
 	$Q$(FC) -O2 -g -Wall -o $@ $< -lblas
 
 PROG_SRC := $(sort $(wildcard tests/prog/*.c tests/bench/*.c))
-PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/prog/throw $B/tests/prog/ctor_lib.so
+PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/bench/bench_static $B/tests/prog/throw $B/tests/prog/ctor_lib.so
 progs: $(PROG_BIN)
 
 # Helpers call the BLAS under test through -lblas; the two that reach inside link the static base library.
@@ -128,6 +168,11 @@ $B/tests/bench/bench: tests/bench/bench.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
 	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas -lm
+# The same with reference BLAS inside: what has to be patched.
+$B/tests/bench/bench_static: tests/bench/bench.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -o $@ $< "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)" -lgfortran -lm
 $(BENCH_INSIDE): $B/tests/bench/%: tests/bench/%.c $B/libcdm-base.a
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)

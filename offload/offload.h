@@ -35,6 +35,19 @@ void cdm_engine_fork_child(void);
 void cdm_engine_on_faults(void (*install)(void));
 /* Registers a question: is the program's own library for a routine, called from site, the reference BLAS? */
 void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site));
+/* A library that defines BLAS or LAPACK routines, and how libcdm sees the calls to it. */
+#define CDM_PROVIDER_PATH 256
+struct cdm_provider {
+	char path[CDM_PROVIDER_PATH];
+	char door[32];        /* "symbols", "patch", "symbols, patch" or "none" */
+	int routines;         /* entry points that libcdm knows */
+	int patched, refused; /* of these */
+	char why[160];        /* why some cannot be seen, with the first names; or "" */
+};
+/* tid is a thread of the device's library, which never runs the program's code. False: it is not, or nobody knows. */
+bool cdm_engine_own_thread(int tid);
+/* Registers what lists them: fills in at most max, returns how many. Called for the report. */
+void cdm_engine_on_providers(int (*list)(struct cdm_provider *providers, int max));
 /* A write to addr faulted: true when a mover had protected the page, and the writer, having waited, may try again.
  * Async-signal-safe. */
 bool cdm_fault(uintptr_t addr);
@@ -77,83 +90,99 @@ void cdm_map_dlclosed(void);
 
 /* ---- calls ------------------------------------------------------------------------------------------ */
 
-/* Routine identifiers: one per row of shim/blas.def and type, in that order. */
 enum cdm_scalar { CDM_S, CDM_D, CDM_C, CDM_Z }; /* float, double, complex float, complex double */
 static inline size_t cdm_scalar_size(enum cdm_scalar t)
 {
 	return (size_t[]){4, 8, 8, 16}[t];
 }
+static inline bool cdm_scalar_complex(enum cdm_scalar t)
+{
+	return t >= CDM_C;
+}
 
-enum cdm_family {
-	CDM_GEMM,
-	CDM_GEMMT,
-	CDM_SYMM,
-	CDM_HEMM,
-	CDM_SYRK,
-	CDM_HERK,
-	CDM_SYR2K,
-	CDM_HER2K,
-	CDM_TRMM,
-	CDM_TRSM,
-	CDM_FAMILY_COUNT
+/* How much a routine computes for each byte that it touches: what decides whether its operands are worth a move. */
+enum cdm_level {
+	CDM_LEVEL_MATRIX, /* O(n) operations an element: level 3, LAPACK */
+	CDM_LEVEL_VECTOR, /* O(1): levels 1 and 2, copies */
+	CDM_LEVELS
 };
 
+#define CDM_ROUTINE_NAME 24
+/* Routine identifiers: the rows of shim/blas.def, in that order. */
 struct cdm_routine {
-	const char *name; /* "dgemm": as in the report; the Fortran symbol is name + "_" */
-	enum cdm_family family;
-	enum cdm_scalar type;
+	char name[CDM_ROUTINE_NAME]; /* "dgemm": as in the report; the Fortran symbol is name + "_" */
+	uint8_t type;                /* enum cdm_scalar */
 };
-/* Terminated by a NULL name; index = routine identifier. Generated from shim/blas.def, registered at start. */
+/* The table has count rows and lives for ever. Generated from shim/blas.def, registered at start. */
 void cdm_engine_routines(const struct cdm_routine *table, int count);
 
 enum cdm_access { CDM_R = 1, CDM_W = 2, CDM_RW = 3 };
 
+#define CDM_NO_ARG 0xff
 /* A column-major matrix: element (i, j) at base + (i + j * ld) * elem, 0 <= i < rows, 0 <= j < cols.
- * It owns rows of each ld elements: the rest is somebody else's memory (design invariant 5). */
+ * It owns rows of each ld elements: the rest is somebody else's memory (design invariant 5).
+ * A vector of n elements with the increment inc is a matrix of 1 x n, ld = |inc|: base is its lowest address. */
 struct cdm_operand {
 	void *base;
 	int64_t rows, cols, ld; /* elements */
 	uint8_t elem;           /* bytes per element */
 	uint8_t access;         /* enum cdm_access */
 	char tri;               /* 'U' or 'L': only that triangle is referenced; 0: all of it */
+	uint8_t arg, ld_arg;    /* indices into cdm_call.arg; ld_arg may be CDM_NO_ARG: packed */
+	bool integers;          /* elements are the program's integers, 4 or 8 bytes */
+	bool scratch;           /* workspace: its contents do not matter before or after the call */
 };
 
-/* One level-3 call, normalised: column-major, Fortran meaning, upper-case letters, arguments already
- * validated. Letters that the family lacks are 0, sizes that it lacks are 0.
- *   GEMM        transa transb m n k     op: A B C
- *   GEMMT       uplo transa transb n k  op: A B C
- *   SYMM HEMM   side uplo m n           op: A B C
- *   SYRK HERK   uplo transa n k         op: A C      (op[1] is C; HERK: alpha, beta real)
- *   SYR2K HER2K uplo transa n k         op: A B C    (HER2K: beta real)
- *   TRMM TRSM   side uplo transa diag m n  op: A B   (no beta)
- */
+#define CDM_MAX_ARGS 20
+#define CDM_MAX_OPERANDS 8
+
+/* One call, normalised: Fortran's argument list, column-major, upper-case letters, arguments already validated.
+ *
+ * args names the list, one letter per argument: L letter, N integer, S scalar of the routine's type, R real scalar,
+ * M matrix, vector or workspace, I array of integers, O integer output (info). arg[i] points to the i-th argument: for N
+ * and O to n[i], for L to letter[i], for S and R to a scalar that is read only during the call. */
 struct cdm_call {
 	int routine;
-	char side, uplo, transa, transb, diag;
-	int64_t m, n, k;
-	const void *alpha, *beta; /* scalars in the call's own type, read only during the call */
-	struct cdm_operand op[3];
-	int operands;
+	uint8_t level; /* enum cdm_level */
+	char returns;  /* 'v' nothing; 's' 'd' 'c' 'z' a value of that type; 'i' an integer */
+	const char *args;
+	uint8_t count, letters; /* arguments; of these, letters */
+	uint8_t operands;
+	bool wide; /* the program's integers have 64 bits: matters for op[].integers alone */
+	void *arg[CDM_MAX_ARGS];
+	int64_t n[CDM_MAX_ARGS];
+	char letter[CDM_MAX_ARGS];
+	struct cdm_operand op[CDM_MAX_OPERANDS];
 	double flops;
 	const void *site; /* return address in the program */
+	union {
+		float s;
+		double d;
+		float c[2];
+		double z[2];
+		int64_t i;
+	} result; /* of a function, set by the device */
 };
 
-/* > 0 while this thread is inside a wrapper: nested calls go straight through and are not counted. */
+/* > 0 while this thread is inside a wrapper: nested calls go straight through and are not counted. < 0: the gate answers
+ * that a call has arrived, and does nothing (shim/gate.h). */
 extern __thread int cdm_inside __attribute__((tls_model("initial-exec")));
-/* Calls with fewer flops than this stay on the host without a look at anything else: CDM_MIN_WORK, +infinity
- * while nothing can be offloaded. Changes when the calibration is read. */
-extern _Atomic double cdm_min_work;
+/* Calls with fewer flops than this stay on the host without a look at anything else, by enum cdm_level: CDM_MIN_WORK;
+ * UINT64_MAX while nothing can be offloaded. Changes when the calibration is read. */
+extern _Atomic uint64_t cdm_min_work[CDM_LEVELS];
 
 /* Counts a call of routine, and why it stays on the host. A few nanoseconds: no lock, no clock. */
-enum cdm_stay { CDM_STAY_SMALL, CDM_STAY_INVALID, CDM_STAY_QUICK };
+enum cdm_stay { CDM_STAY_SMALL, CDM_STAY_INVALID, CDM_STAY_QUICK, CDM_STAY_FORM };
 void cdm_call_stays(int routine, enum cdm_stay why);
 /* Counts the call and runs it on the device. False: the caller runs the original, between host_begin and
  * host_end, which time it. The data is whole in either case. Caller holds cdm_inside > 0. */
-bool cdm_call_offload(const struct cdm_call *call);
+bool cdm_call_offload(struct cdm_call *call);
 uint64_t cdm_call_host_begin(void);
-void cdm_call_host_end(const struct cdm_call *call, uint64_t begun);
-/* The device library's own Fortran entry of a routine, or NULL: the last resort when the program's own
- * library cannot be found. It computes on the host's memory. */
+void cdm_call_host_end(int routine, uint64_t begun);
+/* The device library's own Fortran entry of a routine (32-bit integers), or NULL: the last resort when the program's
+ * own library cannot be found. It computes on the host's memory. */
 void *cdm_call_fallback(int routine);
+/* Calls fn, an entry point in Fortran's convention, with the call's arguments; sets call->result. */
+void cdm_call_invoke(void *fn, struct cdm_call *call);
 
 #endif

@@ -19,7 +19,7 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 		return d;
 	d.call = CDM_PLACE_COPY;
 	for (int i = 0; i < facts->operands; i++)
-		d.op[i] = CDM_PLACE_COPY;
+		d.op[i] = facts->op[i].scratch && facts->coherent ? CDM_PLACE_IN_PLACE : CDM_PLACE_COPY;
 	return d;
 }
 

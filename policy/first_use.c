@@ -1,7 +1,8 @@
 #include "policy/policy.h"
 
 /* Memory is born on the host and moves to the device the first time that a device operation uses it, to stay until
- * it is evicted or freed. What cannot move is used where it is, or staged when the device cannot reach it. */
+ * it is evicted or freed. What cannot move is used where it is, or staged when the device cannot reach it. A call that
+ * touches each element but once pays for no move: what is not there already is used in place, where that is possible. */
 
 static bool place(size_t bytes, size_t capacity, size_t in_use)
 {
@@ -11,9 +12,11 @@ static bool place(size_t bytes, size_t capacity, size_t in_use)
 	return false;
 }
 
-static enum cdm_place operand_place(const struct cdm_operand_facts *op, bool coherent)
+static enum cdm_place operand_place(const struct cdm_operand_facts *op, bool streaming, bool coherent)
 {
-	if (op->movable)
+	bool resident = op->span && op->resident >= op->span;
+
+	if (op->movable && !op->scratch && (resident || !streaming || !coherent))
 		return CDM_PLACE_MOVE;
 	return coherent ? CDM_PLACE_IN_PLACE : CDM_PLACE_COPY;
 }
@@ -26,7 +29,7 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 		return d;
 	d.call = CDM_PLACE_MOVE;
 	for (int i = 0; i < facts->operands; i++)
-		d.op[i] = operand_place(&facts->op[i], facts->coherent);
+		d.op[i] = operand_place(&facts->op[i], facts->streaming, facts->coherent);
 	return d;
 }
 

@@ -12,12 +12,15 @@
 
 enum cdm_place { CDM_PLACE_HOST, CDM_PLACE_MOVE, CDM_PLACE_COPY, CDM_PLACE_IN_PLACE };
 
+#define CDM_POLICY_OPERANDS 8
+
 struct cdm_operand_facts {
 	size_t bytes;    /* owned by the operand */
 	size_t resident; /* of its pages, bytes that are on the device already */
 	size_t span;     /* bytes from its first to its last page */
 	bool movable;    /* its memory can move at all */
 	bool reads, writes;
+	bool scratch;  /* workspace, of no value before or after the call */
 	uint64_t uses; /* earlier device uses of its region */
 };
 
@@ -26,14 +29,15 @@ struct cdm_call_facts {
 	double min_work;         /* CDM_MIN_WORK in force */
 	size_t capacity, in_use; /* device bytes */
 	bool coherent;           /* the device can use host memory in place */
+	bool streaming;          /* each element takes part in few operations: levels 1 and 2 */
 	int operands;
-	struct cdm_operand_facts op[3];
+	struct cdm_operand_facts op[CDM_POLICY_OPERANDS];
 };
 
 /* call == CDM_PLACE_HOST: run on the host; otherwise on the device, and op[] says how each operand gets there. */
 struct cdm_decision {
 	enum cdm_place call;
-	enum cdm_place op[3];
+	enum cdm_place op[CDM_POLICY_OPERANDS];
 };
 
 /* A candidate for eviction. Smaller value is evicted first. */

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <link.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "offload/base/log.h"
+#include "shim/slot.h"
 
 /* glibc's own entry points: what serves the look-up itself, should it allocate. */
 extern void *__libc_malloc(size_t n);
@@ -27,17 +29,34 @@ struct cdm_next cdm_next = {
 
 static __thread int resolving __attribute__((tls_model("initial-exec")));
 
+/* libcdm defines dlsym itself; this is libc's. */
+static void *(*libc_dlsym(void))(void *, const char *)
+{
+	static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
+	void *p = NULL;
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(*versions) && !p; i++)
+		p = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+	return (void *(*)(void *, const char *))p;
+}
+
 void cdm_hook_resolve(void)
 {
+	void *(*find)(void *, const char *);
 	void *p;
 
 	if (resolving || cdm_next.malloc != first_malloc)
 		return;
 	resolving = 1;
+	find = libc_dlsym();
+	if (!find) {
+		resolving = 0;
+		return;
+	}
 	/* malloc last: it says that the table is complete. Two threads at once store the same values. */
 #define X(name, type, params, args, ...)                                                                               \
 	if ((void *)cdm_next.name != (void *)cdm_next.malloc) {                                                        \
-		p = dlsym(RTLD_NEXT, #name);                                                                           \
+		p = find(RTLD_NEXT, #name);                                                                            \
 		if (p)                                                                                                 \
 			cdm_next.name = (type(*) params)p;                                                             \
 	}
@@ -45,7 +64,7 @@ void cdm_hook_resolve(void)
 	CDM_BUFFER_HOOKS(X)
 	CDM_VECTOR_HOOKS(X)
 #undef X
-	p = dlsym(RTLD_NEXT, "malloc");
+	p = find(RTLD_NEXT, "malloc");
 	cdm_next.malloc = p ? (void *(*)(size_t))p : __libc_malloc;
 	resolving = 0;
 }
@@ -92,17 +111,36 @@ FORWARD(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len,
 FORWARD(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))
 FORWARD(pthread_attr_setstack, int, (pthread_attr_t * attr, void *addr, size_t len), (attr, addr, len))
 FORWARD(dlclose, int, (void *handle), (handle))
+FORWARD(dlopen, void *, (const char *path, int flags), (path, flags))
+FORWARD(dlsym, void *, (void *handle, const char *name), (handle, name))
 FORWARD(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))
 FORWARD(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))
 FORWARD(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 FORWARD(pthread_sigmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 
+/* The module that defines what the program reaches under name, when that is another one. dladdr() walks all symbols of a
+ * module: it is not asked about libcdm's own. */
+static bool taken(const char *name, Dl_info *theirs)
+{
+	const ElfW(Sym) *sym = NULL;
+	void *p = cdm_next.dlsym(RTLD_DEFAULT, name);
+
+	/* A program that takes the address of malloc has a symbol for it, undefined, whose value is its own PLT. */
+	return p && !cdm_slot_is_own(p) && dladdr1(p, theirs, (void **)&sym, RTLD_DL_SYMENT) && sym &&
+	       sym->st_shndx != SHN_UNDEF;
+}
+
 void cdm_hook_fire(void)
 {
 	volatile size_t impossible = SIZE_MAX;
 	int saved = errno;
-	void *volatile none = NULL, *volatile p = malloc(impossible); /* volatile: the compiler knows these functions */
+	Dl_info theirs;
+	void *volatile none = NULL, *volatile p; /* volatile: the compiler knows these functions */
 
+	/* An allocator of the program's own may take the impossible for an error and end it (a sanitizer's does). */
+	if (taken("malloc", &theirs) || taken("realloc", &theirs))
+		return;
+	p = malloc(impossible);
 	p = realloc(none, impossible);
 	(void)p;
 	errno = saved;
@@ -120,13 +158,9 @@ CDM_VECTOR_HOOKS(X)
 
 static void check_one(const char *name)
 {
-	Dl_info ours, theirs;
-	const ElfW(Sym) *sym = NULL;
-	void *p = dlsym(RTLD_DEFAULT, name);
+	Dl_info theirs;
 
-	/* A program that takes the address of malloc has a symbol for it, undefined, whose value is its own PLT. */
-	if (p && dladdr1(p, &theirs, (void **)&sym, RTLD_DL_SYMENT) && sym && sym->st_shndx != SHN_UNDEF &&
-	    dladdr((void *)cdm_hook_check, &ours) && ours.dli_fbase != theirs.dli_fbase)
+	if (taken(name, &theirs))
 		cdm_log(CDM_LOG_INFO, "%s is taken by %s, which comes first: libcdm does not see it", name,
 			theirs.dli_fname);
 }

@@ -36,6 +36,8 @@
 	X(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))                                        \
 	X(pthread_attr_setstack, int, (pthread_attr_t * attr, void *addr, size_t len), (attr, addr, len))              \
 	X(dlclose, int, (void *handle), (handle))                                                                      \
+	X(dlopen, void *, (const char *path, int flags), (path, flags))                                                \
+	X(dlsym, void *, (void *handle, const char *name), (handle, name))                                             \
 	X(sigaction, int, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))              \
 	X(signal, __sighandler_t, (int sig, __sighandler_t handler), (sig, handler))                                   \
 	X(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))                            \

@@ -9,14 +9,17 @@
 #include <unistd.h>
 
 #include "offload/offload.h"
-#include "shim/blas.h"
 #include "shim/fault.h"
 #include "shim/hook.h"
-#include "shim/host.h"
+#include "shim/provider.h"
+#include "shim/slot.h"
+#include "shim/stub.h"
 
 static void fork_child(void)
 {
-	cdm_host_after_fork();
+	cdm_slot_after_fork();
+	cdm_stub_after_fork();
+	cdm_provider_after_fork();
 	cdm_engine_fork_child();
 }
 
@@ -28,22 +31,19 @@ CDM_EXPORT pid_t fork(void)
 	return cdm_next.fork();
 }
 
-static bool host_is_reference(int routine, const void *site)
-{
-	void *fn = cdm_host(&cdm_blas_fortran[routine], site);
-	return fn && cdm_host_is_reference(fn);
-}
-
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
 	(void)argc;
 	(void)argv;
 	cdm_hook_resolve();
-	cdm_blas_register();
+	cdm_engine_routines(cdm_blas_table, CDM_BLAS_COUNT);
 	cdm_engine_on_faults(cdm_fault_install);
-	cdm_engine_on_host(host_is_reference);
+	cdm_engine_on_host(cdm_slot_is_reference);
 	cdm_engine_init(envp);
+	cdm_engine_on_providers(cdm_provider_list);
 	cdm_malloc_start();
+	cdm_slot_start();
+	cdm_provider_start();
 	cdm_hook_check();
 	pthread_atfork(cdm_engine_fork_prepare, cdm_engine_fork_parent, fork_child);
 }

@@ -22,6 +22,7 @@ struct request {
 };
 struct ready {
 	int error;
+	bool lapack;
 	char core[32], name[160];
 };
 
@@ -140,6 +141,7 @@ static _Noreturn void serve(int in, int out, const char *path, const char *core,
 		cdm_text_init(&t, ready.name, sizeof(ready.name));
 		cdm_blas_describe(&lib, &t);
 		strcpy(ready.core, lib.core);
+		ready.lapack = cdm_blas_symbol(&lib, "dgetrf_") || cdm_blas_symbol(&lib, "dgetrf_64_");
 	}
 	if (write(out, &ready, sizeof(ready)) != sizeof(ready) || ready.error)
 		_exit(1);
@@ -220,6 +222,7 @@ int measure_start(struct measured *m, const char *library, const char *core, int
 		measure_end(m);
 		return ready.error;
 	}
+	m->lapack = ready.lapack;
 	memcpy(m->core, ready.core, sizeof(m->core));
 	memcpy(m->name, ready.name, sizeof(m->name));
 	kill(m->pid, SIGSTOP);

@@ -6,6 +6,7 @@
 #ifndef CDM_TOOLS_MEASURE_H
 #define CDM_TOOLS_MEASURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,7 @@ struct measured {
 	const char *library;
 	char asked[32], core[32]; /* core type asked for, and the one that the library reports */
 	char name[160];           /* as cdm_blas_describe() */
+	bool lapack;              /* it has LAPACK, too */
 	pid_t pid;                /* 0: ended */
 	int to, from;             /* pipes */
 };

@@ -11,6 +11,7 @@
 
 enum cdm_device_kind { CDM_DEVICE_NONE, CDM_DEVICE_EMU };
 enum cdm_policy_kind { CDM_POLICY_NEVER, CDM_POLICY_COPY, CDM_POLICY_FIRST_USE };
+enum cdm_hook_kind { CDM_HOOK_AUTO, CDM_HOOK_PLT, CDM_HOOK_PATCH };
 enum cdm_mechanism_kind { CDM_MECHANISM_AUTO, CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };
 
 #define CDM_MIN_WORK_AUTO (-1.0)
@@ -23,6 +24,7 @@ struct cdm_config {
 	size_t min_alloc;   /* bytes, >= 4096 */
 	const char *blas;   /* library path or name; NULL: the fastest found */
 	int threads;        /* of the emulated device; 0: the allowed CPUs */
+	int hook;           /* enum cdm_hook_kind */
 	int mechanism;      /* enum cdm_mechanism_kind */
 	const char *report; /* "stderr", a path, or NULL */
 	const char *trace;  /* a path or NULL */

@@ -1,5 +1,6 @@
 #include "offload/base/stats.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define X(id, key, text) key,
@@ -10,13 +11,23 @@ const char *const cdm_decline_text[CDM_DECLINE_COUNT] = {CDM_DECLINE_REASONS(X)}
 #undef X
 
 struct cdm_stats cdm_stats;
+_Atomic int cdm_stays_kind;
+enum cdm_decline cdm_stays_reason = CDM_DECLINE_NO_DEVICE;
 __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
+
+static _Atomic int threads; /* numbers drawn */
+
+/* The shards of stays that anybody has used. */
+static int stay_shards(void)
+{
+	int n = atomic_load_explicit(&threads, memory_order_relaxed);
+	return n >= 0 && n < CDM_STAY_SHARDS ? n : CDM_STAY_SHARDS;
+}
 
 int cdm_shard_draw(void)
 {
-	static _Atomic unsigned threads;
-	unsigned n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
-	return cdm_shard_index = (int)(n % CDM_STAT_SHARDS) + 1;
+	int n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+	return cdm_shard_index = n > 0 ? n : CDM_STAY_SHARDS;
 }
 
 uint64_t cdm_stats_seen(int routine)
@@ -24,6 +35,17 @@ uint64_t cdm_stats_seen(int routine)
 	uint64_t sum = 0;
 	for (int i = 0; i < CDM_STAT_SHARDS; i++)
 		sum += cdm_counted(&cdm_stats.shard[i].seen[routine]);
+	for (int i = 0; i < stay_shards(); i++)
+		sum += cdm_counted(&cdm_stats.stays[i].n[0][routine]) + cdm_counted(&cdm_stats.stays[i].n[1][routine]);
+	return sum;
+}
+
+static uint64_t stays(int kind)
+{
+	uint64_t sum = 0;
+	for (int i = 0; i < stay_shards(); i++)
+		for (int r = 0; r < CDM_MAX_ROUTINES; r++)
+			sum += cdm_counted(&cdm_stats.stays[i].n[kind][r]);
 	return sum;
 }
 
@@ -32,11 +54,18 @@ uint64_t cdm_stats_declined(int reason)
 	uint64_t sum = 0;
 	for (int i = 0; i < CDM_STAT_SHARDS; i++)
 		sum += cdm_counted(&cdm_stats.shard[i].declined[reason]);
+	if (reason == CDM_DECLINE_SMALL)
+		sum += stays(0);
+	if (reason == (int)cdm_stays_reason)
+		sum += stays(1);
 	return sum;
 }
 
 void cdm_stats_after_fork(void)
 {
-	memset(&cdm_stats, 0, sizeof(cdm_stats)); /* the child's only thread */
+	/* The child's only thread; memory that nobody has touched stays so. */
+	memset(cdm_stats.stays, 0, (size_t)stay_shards() * sizeof(cdm_stats.stays[0]));
+	memset(cdm_stats.shard, 0, sizeof(cdm_stats.shard));
+	memset(&cdm_stats.routine, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, routine));
 	cdm_stats.start_ns = cdm_now_ns();
 }

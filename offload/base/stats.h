@@ -15,6 +15,7 @@
 	X(NO_ROUTINE, "no_routine", "the compute library lacks the routine")                                           \
 	X(INVALID, "invalid", "illegal argument, left to the program's own xerbla")                                    \
 	X(QUICK, "quick", "nothing to compute")                                                                        \
+	X(FORM, "form", "a form of the call that the device does not take")                                            \
 	X(PROTECTED, "protected", "an operand is not accessible as the call needs")                                    \
 	X(NO_MEMORY, "no_memory", "the device had no room")                                                            \
 	X(STARTING, "starting", "another thread was opening the compute library")                                      \
@@ -30,7 +31,7 @@ enum cdm_decline {
 extern const char *const cdm_decline_key[CDM_DECLINE_COUNT];
 extern const char *const cdm_decline_text[CDM_DECLINE_COUNT];
 
-#define CDM_MAX_ROUTINES 128 /* blas.def has fewer rows; checked at compile time */
+#define CDM_MAX_ROUTINES 320 /* blas.def has fewer rows; checked at compile time */
 #define CDM_STAT_SHARDS 8    /* threads share a shard by thread number */
 
 typedef _Atomic uint64_t cdm_counter;
@@ -45,8 +46,15 @@ static inline uint64_t cdm_counted(const cdm_counter *c)
 
 /* Hot counters: one per routine, incremented on every call, so sharded. */
 struct cdm_shard {
-	cdm_counter seen[CDM_MAX_ROUTINES];
+	cdm_counter seen[CDM_MAX_ROUTINES]; /* but for calls that stayed at first sight */
 	cdm_counter declined[CDM_DECLINE_COUNT];
+} __attribute__((aligned(64)));
+
+/* Calls that stayed at first sight, by cdm_stays_kind and routine. The first threads have one each, so that counting
+ * needs no atomic operation; the last one is for all others. */
+#define CDM_STAY_SHARDS 65
+struct cdm_stays {
+	cdm_counter n[2][CDM_MAX_ROUTINES];
 } __attribute__((aligned(64)));
 
 /* Cool counters of one routine: calls that were offloaded or timed on the host. Times in nanoseconds. */
@@ -56,6 +64,7 @@ struct cdm_routine_stats {
 
 struct cdm_stats {
 	struct cdm_shard shard[CDM_STAT_SHARDS];
+	struct cdm_stays stays[CDM_STAY_SHARDS];
 	struct cdm_routine_stats routine[CDM_MAX_ROUTINES];
 	cdm_counter to_device, to_host, first_touch, staged; /* bytes */
 	cdm_counter reused;                                  /* bytes found resident by a call */
@@ -65,13 +74,13 @@ struct cdm_stats {
 };
 extern struct cdm_stats cdm_stats;
 
-/* The calling thread's shard. The number is drawn once per thread. */
+/* The calling thread's number, from 1; drawn once per thread. */
 extern __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
 int cdm_shard_draw(void);
 static inline struct cdm_shard *cdm_shard(void)
 {
 	int i = cdm_shard_index;
-	return &cdm_stats.shard[(i ? i : cdm_shard_draw()) - 1];
+	return &cdm_stats.shard[((i ? i : cdm_shard_draw()) - 1) % CDM_STAT_SHARDS];
 }
 
 /* Monotonic nanoseconds. */
@@ -81,6 +90,22 @@ static inline uint64_t cdm_now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
+/* What a call that stays at first sight is declined for: too small (0), or cdm_stays_reason (1): nothing is offloaded. */
+extern _Atomic int cdm_stays_kind;
+extern enum cdm_decline cdm_stays_reason;
+/* Integer registers only. */
+static inline void cdm_count_stay(int routine)
+{
+	int i = cdm_shard_index ? cdm_shard_index : cdm_shard_draw();
+	struct cdm_stays *own = &cdm_stats.stays[i < CDM_STAY_SHARDS ? i - 1 : CDM_STAY_SHARDS - 1];
+	cdm_counter *c = &own->n[atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed)][routine];
+
+	if (i >= CDM_STAY_SHARDS)
+		cdm_count(c, 1);
+	else
+		atomic_store_explicit(c, cdm_counted(c) + 1, memory_order_relaxed);
+}
+
 /* Sums over the shards. */
 uint64_t cdm_stats_seen(int routine); /* calls of one routine */
 uint64_t cdm_stats_declined(int reason);

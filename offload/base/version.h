@@ -2,6 +2,6 @@
 #ifndef CDM_BASE_VERSION_H
 #define CDM_BASE_VERSION_H
 
-#define CDM_VERSION "0.1.0"
+#define CDM_VERSION "0.2.0"
 
 #endif

@@ -1,11 +1,9 @@
-/* Compute on the fastest BLAS library of the machine: the compute half of the emulated device.
- *
- * Sizes are handed over as pointers to 64-bit integers whose values fit in 31 bits: on this little-endian machine a
- * library with 32-bit integers and one with 64-bit integers both read them right.
- */
+/* Compute on the fastest BLAS library of the machine: the compute half of the emulated device. */
+#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sys/resource.h>
@@ -17,72 +15,30 @@
 #include "offload/dev/blas_library.h"
 #include "offload/dev/calibrate.h"
 #include "offload/dev/dev.h"
+#include "offload/dev/fortran_call.h"
 
 /* Written by open(), constant afterwards, but for the thread count in a fork child. */
 static struct {
 	struct cdm_blas_library lib;
 	struct cdm_choice choice;
 	void *entry[CDM_MAX_ROUTINES];
+	bool wide; /* its integers have 64 bits */
 	char description[CDM_BLAS_PATH + 160];
 	bool in_turn; /* calls run one at a time */
 	cdm_lock turn;
 } blas;
 
-/* ---- Fortran entry points --------------------------------------------------------------------------- */
-
-/* The Fortran entry points. A hidden length follows for each letter. */
-typedef const int64_t *num;
-typedef const char *letter;
-typedef void gemm_fn(letter, letter, num, num, num, const void *, const void *, num, const void *, num, const void *,
-		     void *, num, size_t, size_t);
-typedef void gemmt_fn(letter, letter, letter, num, num, const void *, const void *, num, const void *, num,
-		      const void *, void *, num, size_t, size_t, size_t);
-typedef void two_fn(letter, letter, num, num, const void *, const void *, num, const void *, num, const void *, void *,
-		    num, size_t, size_t); /* symm, hemm, syr2k, her2k */
-typedef void rank_fn(letter, letter, num, num, const void *, const void *, num, const void *, void *, num, size_t,
-		     size_t); /* syrk, herk */
-typedef void triangular_fn(letter, letter, letter, letter, num, num, const void *, const void *, num, void *, num,
-			   size_t, size_t, size_t, size_t); /* trmm, trsm */
-
-static void call_gemm(gemm_fn *fn, const struct cdm_call *c)
+/* The library's Fortran entry point, with 32-bit integers or, failing that, with 64-bit ones. */
+static void *entry_of(const char *routine)
 {
-	const struct cdm_operand *op = c->op;
-	fn(&c->transa, &c->transb, &c->m, &c->n, &c->k, c->alpha, op[0].base, &op[0].ld, op[1].base, &op[1].ld, c->beta,
-	   op[2].base, &op[2].ld, 1, 1);
-}
+	char name[CDM_ROUTINE_NAME + 8];
 
-static void call_gemmt(gemmt_fn *fn, const struct cdm_call *c)
-{
-	const struct cdm_operand *op = c->op;
-	fn(&c->uplo, &c->transa, &c->transb, &c->n, &c->k, c->alpha, op[0].base, &op[0].ld, op[1].base, &op[1].ld,
-	   c->beta, op[2].base, &op[2].ld, 1, 1, 1);
-}
-
-static void call_symm(two_fn *fn, const struct cdm_call *c)
-{
-	const struct cdm_operand *op = c->op;
-	fn(&c->side, &c->uplo, &c->m, &c->n, c->alpha, op[0].base, &op[0].ld, op[1].base, &op[1].ld, c->beta,
-	   op[2].base, &op[2].ld, 1, 1);
-}
-
-static void call_syr2k(two_fn *fn, const struct cdm_call *c)
-{
-	const struct cdm_operand *op = c->op;
-	fn(&c->uplo, &c->transa, &c->n, &c->k, c->alpha, op[0].base, &op[0].ld, op[1].base, &op[1].ld, c->beta,
-	   op[2].base, &op[2].ld, 1, 1);
-}
-
-static void call_syrk(rank_fn *fn, const struct cdm_call *c)
-{
-	const struct cdm_operand *op = c->op;
-	fn(&c->uplo, &c->transa, &c->n, &c->k, c->alpha, op[0].base, &op[0].ld, c->beta, op[1].base, &op[1].ld, 1, 1);
-}
-
-static void call_triangular(triangular_fn *fn, const struct cdm_call *c)
-{
-	const struct cdm_operand *op = c->op;
-	fn(&c->side, &c->uplo, &c->transa, &c->diag, &c->m, &c->n, c->alpha, op[0].base, &op[0].ld, op[1].base,
-	   &op[1].ld, 1, 1, 1, 1);
+	cdm_fmt(name, sizeof(name), "%s_", routine);
+	void *fn = cdm_blas_symbol(&blas.lib, name);
+	if (fn)
+		return fn;
+	cdm_fmt(name, sizeof(name), "%s_64_", routine);
+	return cdm_blas_symbol(&blas.lib, name);
 }
 
 /* ---- a limited address space ------------------------------------------------------------------------ */
@@ -126,16 +82,21 @@ static void map_buffers(void)
 	int64_t n = 512;
 	double one = 1, zero = 0;
 	size_t bytes = (size_t)(n * n) * sizeof(double);
-	struct cdm_call c = {.transa = 'N', .transb = 'N', .m = n, .n = n, .k = n, .alpha = &one, .beta = &zero};
-	gemm_fn *dgemm = (gemm_fn *)cdm_blas_symbol(&blas.lib, "dgemm_");
 	char *memory = cdm_sys_mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *dgemm = entry_of("dgemm");
 
 	if (!dgemm || cdm_sys_failed(memory))
 		return;
-	for (size_t i = 0; i < 3; i++)
-		c.op[i] = (struct cdm_operand){.base = memory + i * bytes, .ld = n};
+	char *a = memory, *b = a + bytes, *c = b + bytes;
+	struct cdm_call call = {
+		.args = "LLNNNSMNMNSMN",
+		.count = 13,
+		.letters = 2,
+		.returns = 'v',
+		.arg = {"N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c, &n},
+	};
 	int entered = cdm_blas_enter(&blas.lib);
-	call_gemm(dgemm, &c);
+	cdm_fortran_call(dgemm, &call, true);
 	cdm_blas_leave(&blas.lib, entered);
 	cdm_sys_munmap(memory, 3 * bytes);
 }
@@ -157,15 +118,9 @@ static void describe_choice(bool measured)
 
 static void resolve_entries(void)
 {
-	char name[32];
-
-	for (int i = 0; i < cdm_routine_count && i < CDM_MAX_ROUTINES; i++) {
-		cdm_fmt(name, sizeof(name), "%s_", cdm_routines[i].name);
-		blas.entry[i] = cdm_blas_symbol(&blas.lib, name);
-		cdm_fmt(name, sizeof(name), "%s_64_", cdm_routines[i].name);
-		if (!blas.entry[i])
-			blas.entry[i] = cdm_blas_symbol(&blas.lib, name);
-	}
+	blas.wide = !cdm_blas_symbol(&blas.lib, "dgemm_");
+	for (int i = 0; i < cdm_routine_count && i < CDM_MAX_ROUTINES; i++)
+		blas.entry[i] = entry_of(cdm_routines[i].name);
 }
 
 static int open_choice(const struct cdm_choice *c, bool measured)
@@ -174,7 +129,7 @@ static int open_choice(const struct cdm_choice *c, bool measured)
 
 	if (ret)
 		return ret;
-	if (!cdm_blas_symbol(&blas.lib, "dgemm_") && !cdm_blas_symbol(&blas.lib, "dgemm_64_"))
+	if (!entry_of("dgemm"))
 		return -ELIBBAD;
 	blas.choice = *c;
 	resolve_entries();
@@ -204,7 +159,7 @@ static int open_best(const char *want)
 	return -ENOENT;
 }
 
-static int blas_open(void)
+static int open_wanted(void)
 {
 	const char *want = cdm_config.blas;
 
@@ -223,39 +178,6 @@ static int blas_open(void)
 
 /* ---- calls ------------------------------------------------------------------------------------------ */
 
-static int call_family(void *fn, const struct cdm_call *c)
-{
-	switch (cdm_routines[c->routine].family) {
-	case CDM_GEMM:
-		return call_gemm(fn, c), 0;
-	case CDM_GEMMT:
-		return call_gemmt(fn, c), 0;
-	case CDM_SYMM:
-	case CDM_HEMM:
-		return call_symm(fn, c), 0;
-	case CDM_SYRK:
-	case CDM_HERK:
-		return call_syrk(fn, c), 0;
-	case CDM_SYR2K:
-	case CDM_HER2K:
-		return call_syr2k(fn, c), 0;
-	case CDM_TRMM:
-	case CDM_TRSM:
-		return call_triangular(fn, c), 0;
-	default:
-		return -EIO;
-	}
-}
-
-static bool fits(const struct cdm_call *c)
-{
-	int64_t most = c->m | c->n | c->k;
-
-	for (int i = 0; i < c->operands; i++)
-		most |= c->op[i].ld;
-	return most >= 0 && most <= INT_MAX;
-}
-
 static bool blas_supports(int routine)
 {
 	return routine >= 0 && routine < cdm_routine_count && routine < CDM_MAX_ROUTINES && blas.entry[routine];
@@ -263,24 +185,22 @@ static bool blas_supports(int routine)
 
 static void *blas_entry(int routine)
 {
-	return blas_supports(routine) ? blas.entry[routine] : NULL;
+	return blas_supports(routine) && !blas.wide ? blas.entry[routine] : NULL;
 }
 
 /* -EOVERFLOW, and nothing computed: a size beyond the library's integers. A cancelled thread would leave the library
  * with its locks held, so the call is no cancellation point, whatever waiting the library does. */
-static int blas_run(const struct cdm_call *c)
+static int blas_run(struct cdm_call *c)
 {
 	int cancel, ret;
 
 	if (!blas_supports(c->routine))
 		return -EIO;
-	if (!fits(c))
-		return -EOVERFLOW;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (blas.in_turn)
 		cdm_lock_take(&blas.turn);
 	int entered = cdm_blas_enter(&blas.lib);
-	ret = call_family(blas.entry[c->routine], c);
+	ret = cdm_fortran_call(blas.entry[c->routine], c, blas.wide);
 	cdm_blas_leave(&blas.lib, entered);
 	if (blas.in_turn)
 		cdm_lock_drop(&blas.turn);
@@ -289,6 +209,50 @@ static int blas_run(const struct cdm_call *c)
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------- */
+
+/* ---- threads ------------------------------------------------------------------------------------------ */
+
+/* The library's threads, as those that opening it has added to a process of one thread. They end when a fork stops them,
+ * and are not known again afterwards. */
+#define WORKERS 256
+static int worker[WORKERS];
+static _Atomic int workers;
+
+static int tasks(int *tid, int max)
+{
+	char buf[4096];
+	int n = 0;
+	int fd = cdm_sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+	for (long got; fd >= 0 && (got = cdm_sys3(SYS_getdents64, fd, (long)buf, sizeof(buf))) > 0;)
+		for (long at = 0; at < got;) {
+			struct dirent64 *d = (struct dirent64 *)(buf + at);
+			at += d->d_reclen;
+			if (d->d_name[0] >= '0' && d->d_name[0] <= '9' && n < max)
+				tid[n++] = atoi(d->d_name);
+		}
+	if (fd >= 0)
+		cdm_sys_close(fd);
+	return n;
+}
+
+static void note_workers(bool alone)
+{
+	int tid[WORKERS], n = alone ? tasks(tid, WORKERS) : 0, mine = (int)cdm_sys3(SYS_gettid, 0, 0, 0), found = 0;
+
+	for (int i = 0; i < n; i++)
+		if (tid[i] != mine)
+			worker[found++] = tid[i];
+	atomic_store(&workers, found);
+}
+
+static bool blas_owns_thread(int tid)
+{
+	for (int i = 0; i < atomic_load(&workers); i++)
+		if (worker[i] == tid)
+			return true;
+	return false;
+}
 
 static const char *blas_describe(void)
 {
@@ -302,6 +266,7 @@ static double blas_crossover(void)
 
 static void blas_fork_prepare(void)
 {
+	atomic_store(&workers, 0);
 	if (blas.lib.handle)
 		cdm_blas_fork_prepare(&blas.lib);
 }
@@ -312,11 +277,23 @@ static void blas_fork_child(void)
 		cdm_blas_fork_child(&blas.lib);
 }
 
+static int blas_open(void)
+{
+	int tid[2];
+	bool alone = tasks(tid, 2) == 1;
+	int ret = open_wanted();
+
+	if (!ret)
+		note_workers(alone);
+	return ret;
+}
+
 const struct cdm_compute_ops cdm_compute_blas = {
 	.open = blas_open,
 	.supports = blas_supports,
 	.run = blas_run,
 	.entry = blas_entry,
+	.owns_thread = blas_owns_thread,
 	.describe = blas_describe,
 	.crossover = blas_crossover,
 	.fork_prepare = blas_fork_prepare,

@@ -44,9 +44,11 @@ struct cdm_compute_ops {
 	/* Opens the compute library; slow the first time (calibration). -ENOENT: none. Called once. */
 	int (*open)(void);
 	bool (*supports)(int routine);
-	/* Runs call with call->op[] bases as they are. -EIO: failed, outputs may be half-written. */
-	int (*run)(const struct cdm_call *call);
+	/* Runs call on call->arg[] and sets its result and info. -EIO: failed, outputs may be half-written. -EOVERFLOW,
+	 * -ENOMEM: not started. */
+	int (*run)(struct cdm_call *call);
 	void *(*entry)(int routine);   /* Fortran-ABI entry point or NULL */
+	bool (*owns_thread)(int tid);  /* false also when nobody knows */
 	const char *(*describe)(void); /* "OpenBLAS 0.3.21, core Zen, 2 threads" */
 	double (*crossover)(void);     /* measured flops from which offloading pays */
 	/* fork: called with no run() in progress. prepare leaves nothing that the child would miss. */

@@ -7,7 +7,7 @@
 #include "offload/op/dispatch.h"
 
 #include <errno.h>
-#include <math.h>
+#include <string.h>
 
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
@@ -19,19 +19,20 @@
 #include "offload/op/stage.h"
 
 /* Before the calibration is known: 2 x 80^3, worth opening the library for. */
-#define MIN_WORK_GUESS 1e6
+#define MIN_WORK_GUESS 1000000
+/* Levels 1 and 2, where the host has reference BLAS: some 30 us of it. */
+#define STREAMING_WORK 100000
 #define REFERENCE_SPEED 10
 /* A fork waits this long for operations. One that has not ended by then was left by longjmp, or waits for a lock that
  * the forking thread holds: the fork goes on, and the child computes on the host. */
 #define GATE_PATIENCE_NS 10000000000ull
 
 __thread int cdm_inside;
-_Atomic double cdm_min_work = INFINITY;
+_Atomic uint64_t cdm_min_work[CDM_LEVELS] = {UINT64_MAX, UINT64_MAX};
 const struct cdm_routine *cdm_routines;
 int cdm_routine_count;
 
 static const struct cdm_policy *policy;
-static enum cdm_decline small_reason = CDM_DECLINE_SMALL;
 
 void cdm_engine_routines(const struct cdm_routine *table, int count)
 {
@@ -130,14 +131,24 @@ void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site))
 	host_is_reference = is_reference;
 }
 
-/* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
- * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier. */
-static double crossover(const struct cdm_call *call)
+static void nothing_offloaded(enum cdm_decline why)
 {
+	cdm_stays_reason = why;
+	atomic_store(&cdm_stays_kind, 1);
+	for (int i = 0; i < CDM_LEVELS; i++)
+		atomic_store(&cdm_min_work[i], UINT64_MAX);
+}
+
+/* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
+ * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier; levels 1 and 2 pay only then. */
+static void set_crossover(const struct cdm_call *call)
+{
+	bool slow = call && host_is_reference && host_is_reference(call->routine, call->site);
 	double flops = cdm_device.compute->crossover();
 
-	return call && host_is_reference && host_is_reference(call->routine, call->site) ? flops / REFERENCE_SPEED
-											 : flops;
+	atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], (uint64_t)(slow ? flops / REFERENCE_SPEED : flops));
+	if (slow)
+		atomic_store(&cdm_min_work[CDM_LEVEL_VECTOR], STREAMING_WORK);
 }
 
 static void compute_open(const struct cdm_call *call)
@@ -147,10 +158,9 @@ static void compute_open(const struct cdm_call *call)
 	if (r) {
 		cdm_log_once(CDM_LOG_INFO,
 			     "no compute library can be opened (error %d): calls run on the program's own", -r);
-		atomic_store(&cdm_min_work, INFINITY);
-		small_reason = CDM_DECLINE_NO_LIBRARY;
+		nothing_offloaded(CDM_DECLINE_NO_LIBRARY);
 	} else if (cdm_config.min_work < 0) {
-		atomic_store(&cdm_min_work, crossover(call));
+		set_crossover(call);
 	}
 	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
 }
@@ -184,13 +194,20 @@ void *cdm_call_fallback(int routine)
 /* ---- one call ---- */
 
 struct op {
-	const struct cdm_call *call;
-	struct cdm_call device; /* the call as the device sees it */
-	struct cdm_hold hold[3];
-	struct cdm_stage stage[3];
+	struct cdm_call *call;
+	struct cdm_call *device; /* the call as the device sees it: the same, or staged */
+	struct cdm_call staged;
+	struct cdm_hold hold[CDM_MAX_OPERANDS];
+	struct cdm_stage stage[CDM_MAX_OPERANDS];
 	struct cdm_call_facts facts;
 	struct cdm_decision decision;
 };
+
+/* Workspace, and results of less than a page, are used where they are: not worth a search for what they belong to. */
+static bool is_minor(const struct cdm_operand *o)
+{
+	return o->scratch || (o->ld_arg == CDM_NO_ARG && cdm_operand_bytes(o) < CDM_PAGE);
+}
 
 /* False: an operand must not be touched as the call would. */
 static bool facts_gather(struct op *op)
@@ -199,21 +216,43 @@ static bool facts_gather(struct op *op)
 	struct cdm_call_facts *f = &op->facts;
 
 	f->flops = c->flops;
-	f->min_work = atomic_load_explicit(&cdm_min_work, memory_order_relaxed);
+	f->min_work = (double)atomic_load_explicit(&cdm_min_work[c->level], memory_order_relaxed);
 	f->capacity = cdm_device.mem->capacity();
 	f->in_use = cdm_device.mem->in_use();
 	f->coherent = cdm_device.mem->coherent;
+	f->streaming = c->level == CDM_LEVEL_VECTOR;
 	f->operands = c->operands;
 	for (int i = 0; i < c->operands; i++) {
 		const struct cdm_operand *o = &c->op[i];
 		f->op[i].bytes = cdm_operand_bytes(o);
 		f->op[i].reads = (o->access & CDM_R) != 0;
 		f->op[i].writes = (o->access & CDM_W) != 0;
+		f->op[i].scratch = o->scratch;
+		if (f->coherent && is_minor(o))
+			continue;
 		if (!cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->op[i].writes, &op->hold[i],
 					  &f->op[i]))
 			return false;
 	}
 	return true;
+}
+
+/* Makes the device's call use operand i's stage, which is packed. */
+static void use_staged(struct op *op, int i)
+{
+	const struct cdm_operand *o = &op->stage[i].device;
+	struct cdm_call *d = &op->staged;
+
+	if (op->device != d) {
+		*d = *op->call;
+		op->device = d;
+	}
+	d->op[i] = *o;
+	d->arg[o->arg] = o->base;
+	if (o->ld_arg == CDM_NO_ARG)
+		return;
+	d->n[o->ld_arg] = op->call->n[o->ld_arg] < 0 ? -o->ld : o->ld;
+	d->arg[o->ld_arg] = &d->n[o->ld_arg];
 }
 
 /* Brings operand i to where the decision says; on a coherent device what cannot move is used in place. */
@@ -225,7 +264,7 @@ static int operand_place(struct op *op, int i)
 	if (place == CDM_PLACE_COPY) {
 		int r = cdm_stage_in(&op->stage[i], o, policy);
 		if (!r)
-			op->device.op[i] = op->stage[i].device;
+			use_staged(op, i);
 		return r;
 	}
 	if (place == CDM_PLACE_MOVE && op->hold[i].region && !cdm_residency_acquire(&op->hold[i], policy))
@@ -263,11 +302,12 @@ static enum cdm_decline op_execute(struct op *op, struct cdm_routine_stats *stat
 	if (no != CDM_DECLINE_COUNT)
 		return no;
 	uint64_t t1 = cdm_now_ns();
-	int r = cdm_device.compute->run(&op->device);
+	int r = cdm_device.compute->run(op->device);
 	uint64_t t2 = cdm_now_ns();
 	operands_drop(op, r == 0);
 	if (r)
 		return CDM_DECLINE_FAILED;
+	op->call->result = op->device->result;
 	bool staged = op->decision.op[0] == CDM_PLACE_COPY;
 	cdm_count(&stats->offloaded, 1);
 	cdm_count(&stats->device_ns, t2 - t1);
@@ -276,7 +316,16 @@ static enum cdm_decline op_execute(struct op *op, struct cdm_routine_stats *stat
 	return CDM_DECLINE_COUNT;
 }
 
-static enum cdm_decline op_run(const struct cdm_call *call)
+/* Field by field: what is large is not cleared. */
+static void op_init(struct op *op, struct cdm_call *call)
+{
+	op->call = op->device = call;
+	memset(op->hold, 0, (size_t)call->operands * sizeof(op->hold[0]));
+	memset(op->stage, 0, (size_t)call->operands * sizeof(op->stage[0]));
+	memset(&op->facts, 0, sizeof(op->facts));
+}
+
+static enum cdm_decline op_run(struct cdm_call *call)
 {
 	enum cdm_decline no = compute_get(call);
 
@@ -284,8 +333,8 @@ static enum cdm_decline op_run(const struct cdm_call *call)
 		return no;
 	if (!cdm_device.compute->supports(call->routine))
 		return CDM_DECLINE_NO_ROUTINE;
-	struct op op = {.call = call};
-	op.device = *call;
+	struct op op;
+	op_init(&op, call);
 	if (!facts_gather(&op))
 		return CDM_DECLINE_PROTECTED;
 	op.decision = policy->decide(&op.facts);
@@ -294,7 +343,7 @@ static enum cdm_decline op_run(const struct cdm_call *call)
 	return op_execute(&op, &cdm_stats.routine[call->routine]);
 }
 
-bool cdm_call_offload(const struct cdm_call *call)
+bool cdm_call_offload(struct cdm_call *call)
 {
 	struct cdm_shard *shard = cdm_shard();
 
@@ -309,13 +358,19 @@ bool cdm_call_offload(const struct cdm_call *call)
 
 void cdm_call_stays(int routine, enum cdm_stay why)
 {
+	static const enum cdm_decline reasons[] = {
+		[CDM_STAY_INVALID] = CDM_DECLINE_INVALID,
+		[CDM_STAY_QUICK] = CDM_DECLINE_QUICK,
+		[CDM_STAY_FORM] = CDM_DECLINE_FORM,
+	};
 	struct cdm_shard *shard = cdm_shard();
-	enum cdm_decline reason = why == CDM_STAY_SMALL     ? small_reason
-				  : why == CDM_STAY_INVALID ? CDM_DECLINE_INVALID
-							    : CDM_DECLINE_QUICK;
 
+	if (why == CDM_STAY_SMALL) {
+		cdm_count_stay(routine);
+		return;
+	}
 	cdm_count(&shard->seen[routine], 1);
-	cdm_count(&shard->declined[reason], 1);
+	cdm_count(&shard->declined[reasons[why]], 1);
 }
 
 /* Large calls pass the gate on the host, too: OpenBLAS hangs when it is forked in the middle of a call, and the
@@ -326,19 +381,29 @@ uint64_t cdm_call_host_begin(void)
 	return cdm_now_ns();
 }
 
-void cdm_call_host_end(const struct cdm_call *call, uint64_t begun)
+void cdm_call_host_end(int routine, uint64_t begun)
 {
-	cdm_count(&cdm_stats.routine[call->routine].host_ns, cdm_now_ns() - begun);
+	cdm_count(&cdm_stats.routine[routine].host_ns, cdm_now_ns() - begun);
 	op_leave();
+}
+
+static uint64_t whole_flops(double n)
+{
+	if (n >= 9e18)
+		return UINT64_MAX;
+	return (uint64_t)n + (n > (double)(uint64_t)n);
 }
 
 void cdm_dispatch_init(void)
 {
 	policy = cdm_policy_get(cdm_config.policy);
 	if (cdm_config.device == CDM_DEVICE_NONE)
-		small_reason = CDM_DECLINE_NO_DEVICE;
+		nothing_offloaded(CDM_DECLINE_NO_DEVICE);
 	else if (cdm_config.policy == CDM_POLICY_NEVER)
-		small_reason = CDM_DECLINE_POLICY;
+		nothing_offloaded(CDM_DECLINE_POLICY);
+	else if (cdm_config.min_work < 0)
+		atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], MIN_WORK_GUESS);
 	else
-		atomic_store(&cdm_min_work, cdm_config.min_work < 0 ? MIN_WORK_GUESS : cdm_config.min_work);
+		for (int i = 0; i < CDM_LEVELS; i++)
+			atomic_store(&cdm_min_work[i], whole_flops(cdm_config.min_work));
 }

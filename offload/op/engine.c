@@ -1,4 +1,5 @@
 /* The engine's life: start, exit, fork. */
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "offload/offload.h"
 
 #define REGIONS 256
+#define PROVIDERS 32
 
 struct cdm_device cdm_device = {&cdm_mem_emu, &cdm_compute_blas};
 
@@ -48,6 +50,7 @@ bool cdm_fault(uintptr_t addr)
 struct gathered {
 	struct cdm_report_region region[REGIONS];
 	int n;
+	struct cdm_provider provider[PROVIDERS];
 };
 
 static void gather(struct cdm_region *r, void *arg)
@@ -83,6 +86,25 @@ static const char *program_name(char *buf, size_t cap)
 	return buf;
 }
 
+bool cdm_engine_own_thread(int tid)
+{
+	return cdm_dispatch_compute_open() && cdm_device.compute->owns_thread(tid);
+}
+
+static int (*list_providers)(struct cdm_provider *providers, int max);
+
+void cdm_engine_on_providers(int (*list)(struct cdm_provider *providers, int max))
+{
+	list_providers = list;
+}
+
+static double min_work(void)
+{
+	uint64_t flops = atomic_load(&cdm_min_work[CDM_LEVEL_MATRIX]);
+
+	return flops == UINT64_MAX ? (double)INFINITY : (double)flops;
+}
+
 static void report(void)
 {
 	struct gathered *g = cdm_arena_alloc(sizeof(*g));
@@ -105,10 +127,12 @@ static void report(void)
 		.mechanism = cdm_residency_mechanism(),
 		.capacity = cdm_device.mem->capacity(),
 		.peak = cdm_device.mem->peak(),
-		.min_work = atomic_load(&cdm_min_work),
+		.min_work = min_work(),
 		.threads = cdm_config.threads,
 		.regions = g->region,
 		.region_count = g->n,
+		.providers = g->provider,
+		.provider_count = list_providers ? list_providers(g->provider, PROVIDERS) : 0,
 	};
 	cdm_report_write(cdm_config.report, &f);
 }

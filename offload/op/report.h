@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "offload/offload.h"
+
 struct cdm_report_region {
 	size_t bytes;
 	const void *site;     /* who allocated it, or NULL */
@@ -27,6 +29,8 @@ struct cdm_report_facts {
 	int threads;           /* of the device */
 	const struct cdm_report_region *regions;
 	int region_count;
+	const struct cdm_provider *providers;
+	int provider_count;
 	const char *note; /* one sentence that the reader should not miss */
 };
 

@@ -148,6 +148,23 @@ static void put_region(struct cdm_text *t, const struct cdm_report_region *r)
 	cdm_textf(t, "}");
 }
 
+static void put_provider(struct cdm_text *t, const struct cdm_provider *p)
+{
+	cdm_textf(t, "{");
+	put_string(t, "path", p->path);
+	comma(t);
+	put_string(t, "door", p->door);
+	comma(t);
+	put_count(t, "routines", (uint64_t)p->routines);
+	comma(t);
+	put_count(t, "patched", (uint64_t)p->patched);
+	comma(t);
+	put_count(t, "refused", (uint64_t)p->refused);
+	comma(t);
+	put_string(t, "why", p->why);
+	cdm_textf(t, "}");
+}
+
 void cdm_report_json(struct cdm_text *t, const struct cdm_report_view *v)
 {
 	const struct cdm_report_facts *f = v->facts;
@@ -172,6 +189,11 @@ void cdm_report_json(struct cdm_text *t, const struct cdm_report_view *v)
 	for (int i = 0; i < v->regions; i++) {
 		cdm_textf(t, i ? ",\n" : "\n");
 		put_region(t, v->region[i]);
+	}
+	cdm_textf(t, "],\n\"providers\":[");
+	for (int i = 0; i < f->provider_count; i++) {
+		cdm_textf(t, i ? ",\n" : "\n");
+		put_provider(t, &f->providers[i]);
 	}
 	cdm_textf(t, "]}\n");
 }

@@ -86,10 +86,13 @@ static void header(struct cdm_text *t, const struct cdm_report_view *v)
 		cdm_textf(t, LABEL "%.400s\n", "note", f->note);
 }
 
-static void no_calls(struct cdm_text *t)
+static void no_calls(struct cdm_text *t, const struct cdm_report_facts *f)
 {
-	cdm_textf(t, LABEL "no BLAS call was seen. The program may not have reached its linear algebra,\n", "calls");
-	cdm_textf(t, LABEL "may have its BLAS linked statically, or may call it under other names.\n", "");
+	cdm_textf(t, LABEL "no BLAS call was seen. ", "calls");
+	if (f->provider_count)
+		cdm_textf(t, "The program may not have reached its linear algebra.\n");
+	else
+		cdm_textf(t, "No library of this process has functions that libcdm knows.\n");
 }
 
 static void summary(struct cdm_text *t, const struct cdm_report_view *v)
@@ -177,11 +180,33 @@ static void regions(struct cdm_text *t, const struct cdm_report_view *v)
 		cdm_textf(t, "  %20s  and %d more\n", "", v->facts->region_count - shown);
 }
 
+static void provider(struct cdm_text *t, const struct cdm_provider *p)
+{
+	cdm_textf(t, "  %20d  %-16s  ", p->routines, p->door);
+	if (p->patched)
+		cdm_textf(t, "%d patched, ", p->patched);
+	cdm_textf(t, "%s\n", tail(p->path));
+	if (p->refused)
+		cdm_textf(t, "  %20s  not seen: %d entry points; %s\n", "", p->refused, p->why);
+	else if (p->why[0])
+		cdm_textf(t, "  %20s  not seen: %s\n", "", p->why);
+}
+
+static void providers(struct cdm_text *t, const struct cdm_report_facts *f)
+{
+	if (!f->provider_count)
+		return;
+	cdm_textf(t, "\n  %20s  %-16s  %s\n", "BLAS entry points", "seen through", "in");
+	for (int i = 0; i < f->provider_count; i++)
+		provider(t, &f->providers[i]);
+}
+
 void cdm_report_text(struct cdm_text *t, const struct cdm_report_view *v)
 {
 	header(t, v);
 	if (!v->seen) {
-		no_calls(t);
+		no_calls(t, v->facts);
+		providers(t, v->facts);
 		return;
 	}
 	summary(t, v);
@@ -190,4 +215,5 @@ void cdm_report_text(struct cdm_text *t, const struct cdm_report_view *v)
 	if (v->offloaded || v->to_device || v->first_touch)
 		data(t, v);
 	regions(t, v);
+	providers(t, v->facts);
 }

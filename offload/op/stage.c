@@ -103,9 +103,16 @@ static int buffer_new(size_t len, const struct cdm_policy *policy, void **p)
 	return r;
 }
 
+/* Kept free in front of a vector, and behind everything together with one column: kernels load whole registers and use
+ * half of them, or the element after the last (OpenBLAS 0.3.21's zdotc reads the 16 bytes in front of a vector of increment
+ * -1, its zgemv one leading dimension too far), which must not be the end of mapped memory. */
+#define MARGIN 256
+
 int cdm_stage_in(struct cdm_stage *s, const struct cdm_operand *o, const struct cdm_policy *policy)
 {
-	s->len = buffer_size(cdm_operand_bytes(o));
+	size_t margin = o->rows == 1 ? MARGIN : 0, column = (size_t)o->rows * o->elem;
+
+	s->len = buffer_size(margin + cdm_operand_bytes(o) + column + MARGIN);
 	s->buffer = kept_take(s->len);
 	int r = s->buffer ? 0 : buffer_new(s->len, policy, &s->buffer);
 	if (r) {
@@ -113,7 +120,7 @@ int cdm_stage_in(struct cdm_stage *s, const struct cdm_operand *o, const struct 
 		return r;
 	}
 	s->device = *o;
-	s->device.base = s->buffer;
+	s->device.base = (char *)s->buffer + margin;
 	s->device.ld = o->rows;
 	if (o->access & CDM_R) {
 		cdm_operand_copy(&s->device, o, cdm_device.mem->copy);

@@ -6,6 +6,8 @@
  *   bench small                     ns for malloc + free of 16 to 200 bytes
  *   bench large BYTES COUNT         ns for malloc, a write to each byte, free
  *   bench gemm TYPE N COUNT CALLS   ns for one TYPE (s, d, z) gemm of order N, in COUNT batches of CALLS
+ *   bench cgemm d N COUNT CALLS     the same for cblas_dgemm, N up to 8
+ *   bench dot d N COUNT CALLS       the same for ddot, N up to 8
  */
 #include <spawn.h>
 #include <stdint.h>
@@ -19,6 +21,8 @@
 typedef void gemm_fn(const char *, const char *, const int *, const int *, const int *, const void *, const void *,
 		     const int *, const void *, const int *, const void *, void *, const int *);
 extern gemm_fn sgemm_, dgemm_, zgemm_;
+double ddot_(const int *, const double *, const int *, const double *, const int *);
+void cblas_dgemm(int, int, int, int, int, int, double, const double *, int, const double *, int, double, double *, int);
 extern char **environ;
 
 static double now(void)
@@ -142,6 +146,37 @@ static double gemm(char type, int n, int count, int calls)
 	return median(ns, count);
 }
 
+/* n elements each, cheap calls. */
+static double dot(int n, int count, int calls)
+{
+	double x[8] = {1, 2, 3}, *ns = calloc((size_t)count, sizeof *ns);
+	volatile double sum = 0;
+	int one = 1;
+
+	for (int i = -2; i < count; i++) {
+		double begin = cpu();
+		for (int j = 0; j < calls; j++)
+			sum += ddot_(&n, x, &one, x, &one);
+		if (i >= 0)
+			ns[i] = (cpu() - begin) / calls;
+	}
+	return median(ns, count);
+}
+
+static double cblas(int n, int count, int calls)
+{
+	double a[64] = {1}, b[64] = {2}, c[64], *ns = calloc((size_t)count, sizeof *ns);
+
+	for (int i = -2; i < count; i++) {
+		double begin = cpu();
+		for (int j = 0; j < calls; j++)
+			cblas_dgemm(102, 111, 111, n, n, n, 1, a, n, b, n, 0, c, n);
+		if (i >= 0)
+			ns[i] = (cpu() - begin) / calls;
+	}
+	return median(ns, count);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -154,6 +189,10 @@ int main(int argc, char **argv)
 		result = large_blocks((size_t)atol(argv[2]), atoi(argv[3]));
 	else if (!strcmp(mode, "gemm") && argc == 6)
 		result = gemm(argv[2][0], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
+	else if (!strcmp(mode, "dot") && argc == 6)
+		result = dot(atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
+	else if (!strcmp(mode, "cgemm") && argc == 6)
+		result = cblas(atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
 	else
 		return 2;
 	printf("%.3f\n", result);

@@ -36,9 +36,9 @@ class Bench:
             env["LD_PRELOAD"] = self.lib
         return env
 
-    def number(self, args, preload, **more):
+    def number(self, args, preload, program=None, **more):
         """What `bench` prints, or None when the run fails (a core type that this CPU lacks)."""
-        run = subprocess.run([self.bench, *map(str, args)], env=self.env(preload, more), capture_output=True, text=True)
+        run = subprocess.run([program or self.bench, *map(str, args)], env=self.env(preload, more), capture_output=True, text=True)
         return float(run.stdout) if run.returncode == 0 else None
 
     def seconds(self, command, preload, **more):
@@ -106,11 +106,19 @@ class Bench:
             self.row(f"malloc+touch+free of {bytes_ >> 20} MiB", "<=", bar, [a / b for a, b in pairs], "x")
 
     def declined(self):
-        args = ["gemm", "d", 2, 25, 20000]
         more = dict(LD_LIBRARY_PATH=NETLIB)
-        pairs = self.pairs(
-            9, lambda: self.number(args, True, CDM_MIN_WORK="1e12", **more), lambda: self.number(args, False, **more))
-        self.row("a call that stays on the host, added", "<=", 15, [a - b for a, b in pairs], "ns")
+        for what, kind, program in [
+            ("", "gemm", None),
+            (" (cblas)", "cgemm", None),
+            (" (level 1)", "dot", None),
+            (", through a patch", "gemm", f"{self.bench}_static"),
+            (" (level 1), through a patch", "dot", f"{self.bench}_static"),
+        ]:
+            args = [kind, "d", 2, 25, 20000]
+            pairs = self.pairs(
+                9, lambda: self.number(args, True, program, CDM_MIN_WORK="1e12", **more),
+                lambda: self.number(args, False, program, **more))
+            self.row(f"a call that stays on the host{what}, added", "<=", 15, [a - b for a, b in pairs], "ns")
 
     def resident(self):
         core = self.core_in_force(OPENBLAS)

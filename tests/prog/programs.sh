@@ -67,6 +67,12 @@ print((a * 2).sum(), a.T.copy()[3, 4])'
 compare "C++ that throws across libraries" "$B/tests/prog/throw"
 compare "a fork server" "$B/tests/prog/forkserver"
 
+# An allocator linked into the program, which ends it when it is asked for the impossible.
+printf '#include <stdio.h>\n#include <stdlib.h>\nint main(void) { char *p = calloc(3, 1 << 20); p[5] = 7; printf("%%d\\n", p[5]); free(p); }\n' >"$tmp/a.c"
+if ${CC:-cc} -fsanitize=address -static-libasan -o "$tmp/sanitized" "$tmp/a.c" 2>/dev/null; then
+	compare "a program with the address sanitizer inside" "$tmp/sanitized"
+fi
+
 # Killed from outside, while it computes.
 for signal in TERM:143 KILL:137; do
 	LD_LIBRARY_PATH=$netlib LD_PRELOAD=$lib CDM_MIN_WORK=0 "$B/examples/gemm_c" 600 100000 >"$tmp/out" 2>"$tmp/err" &

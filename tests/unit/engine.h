@@ -37,6 +37,11 @@ static double loops_crossover(void)
 {
 	return 0;
 }
+static bool loops_owns_thread(int tid)
+{
+	(void)tid;
+	return false;
+}
 static void loops_nothing(void) {}
 
 static double *at(const struct cdm_operand *o, int64_t i, int64_t j)
@@ -44,16 +49,18 @@ static double *at(const struct cdm_operand *o, int64_t i, int64_t j)
 	return (double *)o->base + i + j * o->ld;
 }
 
-/* C = alpha A B + beta C */
-static int loops_run(const struct cdm_call *c)
+/* C = alpha A B + beta C, of dgemm's list without transposes */
+static int loops_run(struct cdm_call *c)
 {
-	for (int64_t j = 0; j < c->n; j++)
-		for (int64_t i = 0; i < c->m; i++) {
-			double sum = 0, beta = *(const double *)c->beta;
-			for (int64_t k = 0; k < c->k; k++)
+	double alpha = *(const double *)c->arg[5], beta = *(const double *)c->arg[10];
+
+	for (int64_t j = 0; j < c->n[3]; j++)
+		for (int64_t i = 0; i < c->n[2]; i++) {
+			double sum = 0;
+			for (int64_t k = 0; k < c->n[4]; k++)
 				sum += *at(&c->op[0], i, k) * *at(&c->op[1], k, j);
 			double *to = at(&c->op[2], i, j);
-			*to = *(const double *)c->alpha * sum + (beta == 0 ? 0 : beta * *to);
+			*to = alpha * sum + (beta == 0 ? 0 : beta * *to);
 		}
 	return 0;
 }
@@ -63,13 +70,14 @@ static const struct cdm_compute_ops loops = {
 	.supports = loops_supports,
 	.run = loops_run,
 	.entry = loops_entry,
+	.owns_thread = loops_owns_thread,
 	.describe = loops_describe,
 	.crossover = loops_crossover,
 	.fork_prepare = loops_nothing,
 	.fork_child = loops_nothing,
 };
 
-static const struct cdm_routine routines[] = {{"dgemm", CDM_GEMM, CDM_D}, {NULL, 0, 0}};
+static const struct cdm_routine routines[] = {{"dgemm", CDM_D}};
 
 static void on_segv(int sig, siginfo_t *info, void *context)
 {
@@ -101,21 +109,28 @@ static inline void engine_start(int mechanism, int policy, size_t capacity)
 /* The call C = A B of n x n blocks with leading dimension ld. */
 static inline struct cdm_call gemm(double *a, double *b, double *c, int64_t n, int64_t ld)
 {
-	static const double one = 1, zero = 0;
-	struct cdm_call call = {.transa = 'N',
-				.transb = 'N',
-				.m = n,
-				.n = n,
-				.k = n,
-				.alpha = &one,
-				.beta = &zero,
-				.operands = 3,
-				.flops = 2.0 * (double)(n * n * n)};
-	double *base[3] = {a, b, c};
+	static double one = 1, zero = 0;
+	struct cdm_call call = {
+		.args = "LLNNNSMNMNSMN",
+		.returns = 'v',
+		.count = 13,
+		.letters = 2,
+		.arg = {"N", "N", NULL, NULL, NULL, &one, a, NULL, b, NULL, &zero, c, NULL},
+		.n = {0, 0, n, n, n, 0, 0, ld, 0, ld, 0, 0, ld},
+		.operands = 3,
+		.flops = 2.0 * (double)(n * n * n),
+	};
+	static const uint8_t arg[3] = {6, 8, 11};
 
 	for (int i = 0; i < 3; i++)
-		call.op[i] = (struct cdm_operand){
-			.base = base[i], .rows = n, .cols = n, .ld = ld, .elem = 8, .access = i == 2 ? CDM_W : CDM_R};
+		call.op[i] = (struct cdm_operand){.base = call.arg[arg[i]],
+						  .rows = n,
+						  .cols = n,
+						  .ld = ld,
+						  .elem = 8,
+						  .access = i == 2 ? CDM_W : CDM_R,
+						  .arg = arg[i],
+						  .ld_arg = (uint8_t)(arg[i] + 1)};
 	return call;
 }
 

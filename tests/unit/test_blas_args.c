@@ -1,593 +1,572 @@
-/* The entry points against netlib BLAS: an engine of this file's own captures the normalised call and computes it by
- * definition (blas_model.c); the result must be what netlib computes from the same arguments.
- *
- * CDM_TEST_NETLIB names netlib's libblas.so.3 where it is not in Debian's place; CDM_TEST_SEED repeats a run.
- */
-#include <criterion/criterion.h>
-#include <dlfcn.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "offload/base/log.h"
-#include "shim/blas.h"
-#include "tests/unit/blas_call.h"
-#include "tests/unit/blas_model.h"
-
-/* ---- the engine ------------------------------------------------------------------------------------- */
-
-__thread int cdm_inside;
-_Atomic double cdm_min_work;
-
-static struct {
-	int stays[3], offloaded, begun, ended, logged;
-	bool refuse;    /* cdm_call_offload() declines */
-	void *original; /* what cdm_call_fallback() gives, NULL: netlib's */
-	bool no_original;
-	struct cdm_call last;
-} engine;
-
-static void *netlib;
-
-static void *netlib_entry(const char *prefix, int routine, const char *suffix)
-{
-	char name[32];
-
-	snprintf(name, sizeof name, "%s%s%s", prefix, cdm_blas_table[routine].name, suffix);
-	return dlsym(netlib, name);
-}
-
-void cdm_engine_routines(const struct cdm_routine *table, int count)
-{
-	cr_assert_eq(table, cdm_blas_table);
-	cr_assert_eq(count, CDM_BLAS_COUNT);
-}
-void cdm_call_stays(int routine, enum cdm_stay why)
-{
-	(void)routine;
-	engine.stays[why]++;
-}
-bool cdm_call_offload(const struct cdm_call *call)
-{
-	cr_assert_eq(cdm_inside, 1);
-	engine.last = *call;
-	if (engine.refuse)
-		return false;
-	engine.offloaded++;
-	model_run(call, &cdm_blas_table[call->routine]);
-	return true;
-}
-uint64_t cdm_call_host_begin(void)
-{
-	return (uint64_t)++engine.begun;
-}
-void cdm_call_host_end(const struct cdm_call *call, uint64_t begun)
-{
-	cr_assert_eq(begun, (uint64_t)engine.begun);
-	cr_assert_eq(call->routine, engine.last.routine);
-	engine.ended++;
-}
-void *cdm_call_fallback(int routine)
-{
-	if (engine.no_original)
-		return NULL;
-	return engine.original ? engine.original : netlib_entry("", routine, "_");
-}
-void cdm_log(int level, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	cr_assert_eq(level, CDM_LOG_ERROR);
-	cr_assert_str_eq(fmt, "symbol lookup error: undefined symbol: %s");
-	cr_assert_str_eq(va_arg(ap, const char *), engine.last.routine < 0 ? "cblas_dgemm" : "dgemm_");
-	va_end(ap);
-	engine.logged++;
-}
-
-/* ---- random calls ----------------------------------------------------------------------------------- */
-
-static unsigned seed;
-
-static int below(int n)
-{
-	return (int)((unsigned)rand_r(&seed) % (unsigned)n);
-}
-static char pick(const char *set)
-{
-	return *set ? set[below((int)strlen(set))] : 0;
-}
-static double unit(void)
-{
-	return below(2001) / 1000.0 - 1;
-}
-
-#define ELEMENTS 256 /* of each matrix, more than any call reaches */
-#define SIZE_MAX_ 7
-
-struct test_case {
-	int routine;
-	enum convention how;
-	struct raw r;
-	double alpha[2], beta[2]; /* room for any type */
-	bool beta_zero;
-	double a[2 * ELEMENTS], b[2 * ELEMENTS], c[2 * ELEMENTS];
-};
-
-static bool is_single(int routine)
-{
-	return cdm_blas_table[routine].type == CDM_S || cdm_blas_table[routine].type == CDM_C;
-}
-
-static void put(void *base, int routine, int index, double v)
-{
-	if (is_single(routine))
-		((float *)base)[index] = (float)v;
-	else
-		((double *)base)[index] = v;
-}
-
-static double get(const void *base, int routine, int index)
-{
-	return is_single(routine) ? (double)((const float *)base)[index] : ((const double *)base)[index];
-}
-
-static void fill(void *base, int routine, bool poison)
-{
-	for (int i = 0; i < 2 * ELEMENTS; i++)
-		put(base, routine, i, poison ? (double)NAN : unit());
-}
-
-static void choose_scalar(double *s, int routine, bool *zero)
-{
-	int kind = below(4);
-
-	put(s, routine, 0, kind == 0 ? 0 : kind == 1 ? 1 : unit());
-	put(s, routine, 1, kind < 2 ? 0 : unit());
-	if (zero)
-		*zero = kind == 0;
-}
-
-/* A diagonal that makes a triangle safe to solve with: its other elements are small against it. */
-static void condition(struct test_case *t, int elem_reals)
-{
-	for (int i = 0; i < 2 * ELEMENTS; i++)
-		put(t->a, t->routine, i, get(t->a, t->routine, i) * 0.2);
-	for (int i = 0; i < SIZE_MAX_; i++)
-		put(t->a, t->routine, (i + i * t->r.lda) * elem_reals, 1.5 + 0.5 * unit());
-}
-
-static void choose_ld(struct test_case *t)
-{
-	struct raw *r = &t->r;
-	enum cdm_family f = cdm_blas_table[t->routine].family;
-	bool row = t->how == CBLAS_ROW, gemm = f == CDM_GEMM || f == CDM_GEMMT;
-	bool sided = f == CDM_SYMM || f == CDM_HEMM || f == CDM_TRMM || f == CDM_TRSM;
-	int m = f == CDM_GEMM || sided ? r->m : r->n, k = r->k, n = r->n;
-	/* rows and columns as the caller sees them */
-	int a_rows = r->transa == 'N' ? m : k, a_cols = r->transa == 'N' ? k : m;
-	int b_rows = r->transb == 'N' ? k : n, b_cols = r->transb == 'N' ? n : k;
-
-	if (sided) {
-		a_rows = a_cols = r->side == 'L' ? r->m : r->n;
-		b_rows = r->m, b_cols = r->n;
-	} else if (!gemm) {
-		b_rows = a_rows, b_cols = a_cols;
-	}
-	r->lda = (row ? a_cols : a_rows) + below(4);
-	r->ldb = (row ? b_cols : b_rows) + below(4);
-	r->ldc = (row ? n : m) + below(4);
-	r->lda += r->lda == 0, r->ldb += r->ldb == 0, r->ldc += r->ldc == 0;
-}
-
-static void make(struct test_case *t, int routine, enum convention how)
-{
-	enum cdm_family f = cdm_blas_table[routine].family;
-	const char *trans = cdm_blas_traits[routine].trans;
-
-	*t = (struct test_case){.routine = routine, .how = how};
-	t->r = (struct raw){pick("LR"),
-			    pick("UL"),
-			    pick(trans),
-			    pick(trans),
-			    pick("UN"),
-			    below(SIZE_MAX_ + 1),
-			    below(SIZE_MAX_ + 1),
-			    below(SIZE_MAX_ + 1),
-			    0,
-			    0,
-			    0,
-			    t->alpha,
-			    t->beta,
-			    t->a,
-			    t->b,
-			    t->c};
-	choose_ld(t);
-	choose_scalar(t->alpha, routine, NULL);
-	choose_scalar(t->beta, routine, &t->beta_zero);
-	fill(t->a, routine, false);
-	fill(t->b, routine, false);
-	fill(t->c, routine, t->beta_zero);
-	if (f == CDM_TRSM)
-		condition(t, cdm_blas_table[routine].type >= CDM_C ? 2 : 1);
-}
-
-static struct raw at(const struct test_case *t, double *b, double *c)
-{
-	struct raw r = t->r;
-
-	r.b = b;
-	r.c = c;
-	return r;
-}
-
-/* GEMMT is missing in netlib: GEMM, and then one triangle of it. */
-static void reference_gemmt(const struct test_case *t, const struct raw *r)
-{
-	int gemm = t->routine - CDM_BLAS_sgemmt + CDM_BLAS_sgemm;
-	int size = (int)cdm_scalar_size(cdm_blas_table[gemm].type);
-	double full[2 * ELEMENTS];
-	struct raw all = *r;
-
-	memcpy(full, r->c, sizeof full);
-	all.c = full;
-	all.m = r->n;
-	if (t->how == FORTRAN)
-		callers[gemm].fortran(netlib_entry("", gemm, "_"), &all);
-	else
-		callers[gemm].cblas(netlib_entry("cblas_", gemm, ""), (int)t->how, &all);
-	for (int i = 0; i < r->n; i++)
-		for (int j = 0; j < r->n; j++) {
-			int index = (t->how == CBLAS_ROW ? i * r->ldc + j : i + j * r->ldc) * size;
-
-			if (r->uplo == 'U' ? i <= j : i >= j)
-				memcpy((char *)r->c + index, (char *)full + index, (size_t)size);
-		}
-}
-
-static void reference(const struct test_case *t, const struct raw *r)
-{
-	if (cdm_blas_table[t->routine].family == CDM_GEMMT)
-		reference_gemmt(t, r);
-	else if (t->how == FORTRAN)
-		callers[t->routine].fortran(netlib_entry("", t->routine, "_"), r);
-	else
-		callers[t->routine].cblas(netlib_entry("cblas_", t->routine, ""), (int)t->how, r);
-}
-
-static void expect_same(const struct test_case *t, const void *got, const void *want, const char *which)
-{
-	double tolerance = is_single(t->routine) ? 3e-4 : 1e-12;
-	const struct raw *r = &t->r;
-
-	for (int i = 0; i < (is_single(t->routine) ? 4 : 2) * ELEMENTS; i++) {
-		double g = get(got, t->routine, i), w = get(want, t->routine, i);
-
-		cr_assert((isnan(g) && isnan(w)) || fabs(g - w) <= tolerance * (1 + fabs(w)),
-			  "%s %d side=%c uplo=%c trans=%c%c diag=%c m=%d n=%d k=%d ld=%d,%d,%d: %s[%d] = %g, not %g",
-			  cdm_blas_table[t->routine].name, t->how, r->side, r->uplo, r->transa, r->transb, r->diag,
-			  r->m, r->n, r->k, r->lda, r->ldb, r->ldc, which, i, g, w);
-	}
-}
-
-/* Runs one case; the number of calls that were offloaded. */
-static int check(const struct test_case *t)
-{
-	double b[2][2 * ELEMENTS], c[2][2 * ELEMENTS], a[2 * ELEMENTS];
-	int before = engine.offloaded;
-
-	memcpy(a, t->a, sizeof a);
-	for (int i = 0; i < 2; i++) {
-		memcpy(b[i], t->b, sizeof b[i]);
-		memcpy(c[i], t->c, sizeof c[i]);
-	}
-	struct raw own = at(t, b[0], c[0]), ref = at(t, b[1], c[1]);
-	call_own(t->routine, t->how, &own);
-	reference(t, &ref);
-	expect_same(t, b[0], b[1], "B");
-	expect_same(t, c[0], c[1], "C");
-	cr_assert_eq(memcmp(a, t->a, sizeof a), 0);
-	cr_assert_eq(cdm_inside, 0);
-	return engine.offloaded - before;
-}
-
-/* ---- tests ------------------------------------------------------------------------------------------ */
-
-#if defined __x86_64__
-#define MULTIARCH "x86_64-linux-gnu"
-#elif defined __aarch64__
-#define MULTIARCH "aarch64-linux-gnu"
-#else
-#define MULTIARCH "unknown"
+/* Every routine of blas.def through libcdm's own entry points, against netlib called directly in the same convention: what
+ * the engine of blas_engine.h computes, what stays on the host and why, and what nobody may notice. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
 #endif
 
-static void setup(void)
-{
-	const char *path = getenv("CDM_TEST_NETLIB"), *chosen = getenv("CDM_TEST_SEED");
+#include "shim/slot.h"
+#include "tests/unit/blas_batch.h"
+#include "tests/unit/blas_check.h"
 
-	netlib = dlopen(path ? path : "/usr/lib/" MULTIARCH "/blas/libblas.so.3", RTLD_NOW | RTLD_LOCAL);
-	seed = chosen ? (unsigned)strtoul(chosen, NULL, 0) : (unsigned)getpid() * 2654435761u;
-	if (!netlib)
-		cr_skip_test("no netlib BLAS: %s", dlerror());
-	fprintf(stderr, "CDM_TEST_SEED=%u\n", seed);
+TestSuite(blas_args, .fini = engine_end, .timeout = 100);
+
+static void in_scope(void)
+{
+	open_libraries(RTLD_GLOBAL);
+}
+/* As a plugin has its libraries: libcdm finds no original. */
+static void out_of_scope(void)
+{
+	open_libraries(RTLD_LOCAL);
 }
 
-TestSuite(blas_args, .init = setup, .timeout = 60);
-
-/* netlib has no GEMMT to run a call that stays on the host. */
-static bool needs_missing_original(const struct test_case *t)
+static bool has_way(int routine, enum way way)
 {
-	bool complex = cdm_blas_table[t->routine].type >= CDM_C;
-	bool zero = get(t->alpha, t->routine, 0) == 0 && (!complex || get(t->alpha, t->routine, 1) == 0);
-
-	return cdm_blas_table[t->routine].family == CDM_GEMMT && (t->r.n == 0 || t->r.k == 0 || zero);
+	return *rows[routine].list && (!is_cblas(way) || !is_lapack(routine)) && fortran_of(routine) &&
+	       !(is_wide(way) && is_listed(0, routine));
 }
 
-static void sweep(enum convention how)
+/* Where no original is to be found, only what the engine computes; hidden: or what the engine's library does instead. */
+static void case_for(struct test_case *t, int routine, enum way way, int limit, bool hidden)
 {
-	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++) {
-		int offloaded = 0;
-
-		for (int i = 0; i < 400; i++) {
-			struct test_case t;
-
-			do
-				make(&t, routine, how);
-			while (needs_missing_original(&t));
-			offloaded += check(&t);
-		}
-		cr_assert_gt(offloaded, 80, "%s: %d", cdm_blas_table[routine].name, offloaded);
-		cr_assert_eq(engine.stays[CDM_STAY_INVALID], 0, "%s", cdm_blas_table[routine].name);
+	for (;;) {
+		case_make(t, routine, way, limit);
+		if (is_wide(way) ? !is_quick(t) && !is_form(t) : !hidden || !has_order(routine) || !is_form(t))
+			return;
+		case_free(t);
 	}
-	cr_assert_gt(engine.stays[CDM_STAY_QUICK], 0);
 }
 
-Test(blas_args, fortran)
+static void sweep_routine(int routine, enum way way, int limit, int times, bool hidden)
 {
-	sweep(FORTRAN);
-}
-Test(blas_args, cblas_column_major)
-{
-	sweep(CBLAS_COL);
+	struct test_case t;
+
+	for (int i = 0; i < times; i++) {
+		case_for(&t, routine, way, limit, hidden);
+		ask_for_workspace(&t, way);
+		check(&t, way);
+		if (!is_quick(&t) && !is_form(&t) && !engine.refuse && !hidden && !is_wide(way) && t.alias < 0)
+			check_threshold(&t, way);
+		case_free(&t);
+	}
 }
 
-/* The original of a CBLAS call is missing here: what is not offloaded goes through the Fortran entry point. */
-Test(blas_args, cblas_row_major)
+static void sweep(enum way way, int limit, int times, bool hidden)
 {
-	sweep(CBLAS_ROW);
+	int routines = 0, offloaded = engine.offloaded;
+
+	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++)
+		if (has_way(routine, way) && (limit < 10 || is_lapack(routine)) &&
+		    !(hidden && way == CBLAS_ROW && is_listed(1, routine))) {
+			sweep_routine(routine, way, limit, times, hidden);
+			routines++;
+		}
+	fprintf(stderr, "%s: %d routines, %d calls computed by the engine\n", way_names[way], routines,
+		engine.offloaded - offloaded);
+	cr_assert_eq(engine.logged, 0, "%s", engine.missing);
 }
 
-static void sweep_refused(enum convention how)
+Test(blas_args, fortran, .init = in_scope)
+{
+	sweep(FORTRAN, 7, 100, false);
+}
+Test(blas_args, cblas_column_major, .init = in_scope)
+{
+	sweep(CBLAS_COL, 7, 100, false);
+}
+Test(blas_args, cblas_row_major, .init = in_scope)
+{
+	sweep(CBLAS_ROW, 7, 100, false);
+}
+Test(blas_args, fortran_64, .init = in_scope)
+{
+	sweep(FORTRAN_64, 7, 60, false);
+}
+Test(blas_args, cblas_64, .init = in_scope)
+{
+	sweep(CBLAS_64, 7, 60, false);
+}
+
+/* Large enough for LAPACK to work in blocks. */
+Test(blas_args, lapack_in_blocks, .init = in_scope)
+{
+	sweep(FORTRAN, 72, 6, false);
+	sweep(FORTRAN_64, 72, 3, false);
+}
+
+Test(blas_args, refused_calls_run_on_the_host, .init = in_scope)
 {
 	engine.refuse = true;
-	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++)
-		for (int i = 0; i < 100 && cdm_blas_table[routine].family != CDM_GEMMT; i++) {
-			struct test_case t;
-
-			make(&t, routine, how);
-			check(&t);
-		}
-	cr_assert_gt(engine.begun, 0);
-	cr_assert_eq(engine.begun, engine.ended);
+	sweep(FORTRAN, 7, 20, false);
+	sweep(CBLAS_COL, 7, 20, false);
+	sweep(CBLAS_ROW, 7, 20, false);
+	cr_assert_gt(engine.begun, 5000);
 }
 
-Test(blas_args, refused_calls_run_on_the_host)
+Test(blas_args, calls_reach_the_engines_library, .init = out_of_scope)
 {
-	sweep_refused(FORTRAN);
-	sweep_refused(CBLAS_COL);
-	sweep_refused(CBLAS_ROW);
-}
-
-static void leave(void)
-{
-	_exit(1);
-}
-
-/* Whether netlib takes the call: its xerbla prints a line, and stops the program or does not. */
-static bool netlib_accepts(const struct test_case *t)
-{
-	int status = 0, report[2];
-	char c;
-
-	cr_assert_eq(pipe(report), 0);
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct raw r = t->r;
-
-		dup2(report[1], 1);
-		dup2(report[1], 2);
-		close(report[0]);
-		atexit(leave);
-		callers[t->routine].fortran(netlib_entry("", t->routine, "_"), &r);
-		fflush(NULL);
-		_exit(42);
+	for (int refuse = 0; refuse < 2; refuse++) {
+		engine.refuse = refuse;
+		sweep(FORTRAN, 7, 20, true);
+		sweep(CBLAS_COL, 7, 20, true);
+		sweep(CBLAS_ROW, 7, 20, true);
 	}
-	close(report[1]);
-	bool silent = read(report[0], &c, 1) == 0;
-	close(report[0]);
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	return silent && WIFEXITED(status) && WEXITSTATUS(status) == 42;
 }
 
-static void spoil(struct raw *r)
-{
-	char *letters[] = {&r->side, &r->uplo, &r->transa, &r->transb, &r->diag};
-	int *sizes[] = {&r->m, &r->n, &r->k, &r->lda, &r->ldb, &r->ldc};
+/* ---- illegal arguments ------------------------------------------------------------------------------ */
 
-	for (int i = 0; i < 5; i++)
-		if (below(3) == 0)
-			*letters[i] = (char)(*letters[i] | 0x20);
-	if (below(2))
-		*letters[below(5)] = pick("NTCULRXntcul? ");
-	else if (below(3))
-		sizes[3 + below(3)][0] -= 1 + below(3);
+static const char *bad_letters(const struct test_case *t, char kind)
+{
+	bool complex = is_complex(t->routine);
+
+	return kind == 'Y' || (kind == 'h' && complex) ? "?T" : (kind == 'y' && complex) || kind == 'h' ? "?C" : "?";
+}
+
+/* The n-th way to make argument i illegal, i = -1: the order; false: there is none. */
+static bool spoil(struct test_case *t, enum way way, int i, int n)
+{
+	static const int others[] = {['s'] = 121, ['u'] = 131, ['t'] = 121, ['y'] = 121, ['Y'] = 112, ['d'] = 111};
+	char k = i < 0 ? 0 : t->kind[i];
+
+	if (i < 0) {
+		t->order = n ? 103 : 111;
+		return n < 2 && is_cblas(way) && has_order(t->routine);
+	}
+	if (is_letter(k) && is_cblas(way)) {
+		t->number[i] = n ? others[(int)k] : 999;
+		return n < 2;
+	}
+	if (is_letter(k))
+		return (t->letter[i] = bad_letters(t, k)[n]);
+	if (n == 1 && has_shape(t->routine, "ORGQR ORMQR") && (k == 'k' || (k == 'n' && t->kind[0] == 'm'))) {
+		/* Q has more columns than rows, or fewer than there are reflectors. */
+		t->n[i] = 1 + (t->kind[0] == 's' ? dim(t, 'L') : t->size[k == 'k' ? 'n' : 'm']);
+		return true;
+	}
+	if (strchr("mnkrpq", k))
+		t->n[i] = -1;
+	else if (k == 'l')
+		t->n[i] = t->least[i] - 1;
+	else if (strchr("WGZ", k) || (k == 'i' && has_order(t->routine)))
+		t->n[i] = 0;
 	else
-		*sizes[below(3)] = -1 - below(2);
+		return false;
+	return n == 0;
 }
 
-static int originals;
-static void count_original(void)
+/* Legal, and every argument is one that matters. */
+static void case_to_spoil(struct test_case *t, int routine, enum way way)
 {
-	originals++;
+	bool matters;
+
+	do {
+		case_free(t);
+		case_make(t, routine, way, 7);
+		ask_for_workspace(t, way);
+		matters = !is_quick(t);
+		for (const char *c = "mnkr"; *c; c++)
+			matters &= t->size[(int)*c] > 1;
+		for (int i = 0; i < t->count; i++)
+			matters &= (t->kind[i] != 'j' || t->letter[i] == 'V') &&
+				   (t->kind[i] != 'J' || t->letter[i] == 'A');
+	} while (!matters);
 }
 
-Test(blas_args, rejects_what_netlib_rejects)
+/* netlib's CBLAS leaves copies of vectors behind then. */
+static void leaks_of_library(bool begin)
 {
-	int rejected = 0;
-
-	atomic_store(&cdm_min_work, -INFINITY);
-	engine.original = (void *)count_original;
-	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++)
-		for (int i = 0; i < 25 && cdm_blas_table[routine].family != CDM_GEMMT; i++) {
-			struct test_case t;
-			int invalid = engine.stays[CDM_STAY_INVALID], before = originals;
-
-			make(&t, routine, FORTRAN);
-			spoil(&t.r);
-			struct test_case copy = t;
-			copy.r = at(&t, copy.b, copy.c);
-			bool legal = netlib_accepts(&copy);
-			call_own(routine, FORTRAN, &t.r);
-			invalid = engine.stays[CDM_STAY_INVALID] - invalid;
-			cr_assert_eq(invalid, !legal, "%s %c%c%c%c%c %d,%d,%d ld %d,%d,%d: netlib says %s",
-				     cdm_blas_table[routine].name, t.r.side, t.r.uplo, t.r.transa, t.r.transb, t.r.diag,
-				     t.r.m, t.r.n, t.r.k, t.r.lda, t.r.ldb, t.r.ldc, legal ? "legal" : "illegal");
-			cr_assert(legal || originals == before + 1);
-			rejected += !legal;
-		}
-	cr_assert_gt(rejected, 100);
+#ifdef __SANITIZE_ADDRESS__
+	begin ? __lsan_disable() : __lsan_enable();
+#else
+	(void)begin;
+#endif
 }
 
-/* CBLAS numbers of the wrong kind, which would be legal letters of another argument. */
-Test(blas_args, cblas_numbers)
+/* The number that xerbla hears, or NONE. Afterwards nothing is held. */
+enum { NONE = -1 };
+static int number_caught(const struct test_case *t, enum way way, bool own)
 {
-	struct test_case t;
+	static struct memory m;
+	static union value r;
 
-	engine.original = (void *)count_original;
-	do
-		make(&t, CDM_BLAS_dtrmm, CBLAS_ROW);
-	while (t.r.m == 0 || t.r.n == 0 || get(t.alpha, t.routine, 0) == 0);
-	struct raw good = t.r;
-	call_own(t.routine, t.how, &t.r);
-	cr_assert_eq(engine.offloaded, 1);
-	for (int i = 0; i < 4; i++) {
-		char *letter[] = {&t.r.side, &t.r.uplo, &t.r.transa, &t.r.diag};
-
-		t.r = good;
-		*letter[i] = i == 1 ? (char)132 : 121; /* CblasUnit as uplo, CblasUpper elsewhere */
-		call_own(t.routine, t.how, &t.r);
-		cr_assert_eq(engine.stays[CDM_STAY_INVALID], i + 1);
+	memory_make(&m, t, false);
+	caught.number = NONE;
+	caught.name[0] = 0;
+	caught.armed = true;
+	leaks_of_library(true);
+	if (!setjmp(caught.back)) {
+		if (own)
+			call_own(t, way, &m, &r);
+		else
+			call_reference(t, way, &m, &r);
 	}
-	t.r = good;
-	call_own(t.routine, (enum convention)103, &t.r);
-	cr_assert_eq(engine.stays[CDM_STAY_INVALID], 5);
-	cr_assert_eq(engine.offloaded, 1);
+	leaks_of_library(false);
+	caught.armed = false;
+	memory_free(&m);
+	cr_assert_eq(cdm_inside, 0);
+	return caught.number;
 }
 
-Test(blas_args, small_and_nested_calls_go_straight_through)
+/* Whether the reference rejects the call; its CBLAS takes a few that Fortran would not, and those are left to it, too. */
+static bool check_spoiled(const struct test_case *t, enum way way)
 {
-	struct test_case t;
+	int invalid = engine.stays[CDM_STAY_INVALID] + engine.stays[CDM_STAY_FORM], offloaded = engine.offloaded;
+	int number = number_caught(t, way, false), calls = caught.calls;
+	char name[sizeof(caught.name)], what[512];
 
-	make(&t, CDM_BLAS_zher2k, FORTRAN);
-	t.r.n = 3, t.r.k = 2, t.r.lda = t.r.ldb = t.r.ldc = 8;
-	t.r.transa = 'N';
-	put(t.alpha, t.routine, 0, 1);
-	engine.original = (void *)count_original;
-	atomic_store(&cdm_min_work, 156.5); /* 4 (2 k n^2 + n) = 156 */
-	call_own(t.routine, CBLAS_ROW, &t.r);
-	call_own(t.routine, FORTRAN, &t.r);
-	cr_assert_eq(engine.stays[CDM_STAY_SMALL], 2);
-	cr_assert_eq(originals, 2);
-	atomic_store(&cdm_min_work, 156);
-	cdm_inside = 1;
-	call_own(t.routine, CBLAS_ROW, &t.r);
-	call_own(t.routine, FORTRAN, &t.r);
-	cr_assert_eq(originals, 4);
+	describe(t, way, what, sizeof(what));
+	memcpy(name, caught.name, sizeof(name));
+	cr_assert_eq(number_caught(t, way, true), number, "%s: %d, not %d", what, caught.number, number);
+	cr_assert_str_eq(caught.name, name, "%s", what);
+	cr_assert_eq(caught.calls - calls, number != NONE);
+	cr_assert_eq(engine.offloaded, offloaded, "%s", what);
+	cr_assert_eq(engine.stays[CDM_STAY_INVALID] + engine.stays[CDM_STAY_FORM], invalid + 1, "%s", what);
+	return number != NONE;
+}
+
+static void spoil_all(int routine, enum way way, int count[2])
+{
+	struct test_case good = {.count = 0}, t;
+
+	case_to_spoil(&good, routine, way);
+	for (int i = -1; i < good.count; i++)
+		for (int n = 0; t = good, spoil(&t, way, i, n); n++)
+			count[check_spoiled(&t, way)]++;
+	case_free(&good);
+}
+
+static void spoil_every_routine(enum way way)
+{
+	int count[2] = {0, 0}; /* accepted, rejected */
+
+	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++)
+		for (int i = 0; i < 4 && has_way(routine, way) && library_symbol("%s_", routine); i++)
+			if (has_order(routine) || is_lapack(routine)) /* level 1 checks nothing */
+				spoil_all(routine, way, count);
+	fprintf(stderr, "%s: %d calls rejected, %d accepted\n", way_names[way], count[1], count[0]);
+	cr_assert_leq(count[0], way == CBLAS_ROW ? count[1] / 20 : 0);
+}
+
+Test(blas_args, illegal_fortran, .init = in_scope)
+{
+	spoil_every_routine(FORTRAN);
+}
+Test(blas_args, illegal_cblas_column_major, .init = in_scope)
+{
+	spoil_every_routine(CBLAS_COL);
+}
+Test(blas_args, illegal_cblas_row_major, .init = in_scope)
+{
+	spoil_every_routine(CBLAS_ROW);
+}
+
+/* ---- originals of the test's own -------------------------------------------------------------------- */
+
+static struct {
+	int calls, inside;
+	struct words w;
+	void *nested; /* an entry point that the original calls in turn with the same words */
+	bool leaves;
+} seen;
+
+/* Entered with as many words as any list has: what is there is what the caller passed. Its results are in all registers
+ * that can have one. */
+__attribute__((noinline)) static void note(const uint64_t *word, const double *xmm)
+{
+	seen.calls++;
+	seen.inside = cdm_inside;
+	memcpy(seen.w.word, word, sizeof(seen.w.word));
+	memcpy(seen.w.xmm, xmm, sizeof(seen.w.xmm));
+}
+#define WORD(i) uint64_t v##i
+static double _Complex original(double x0, double x1, double x2, double x3, double x4, double x5, double x6, double x7,
+				WORD(0), WORD(1), WORD(2), WORD(3), WORD(4), WORD(5), WORD(6), WORD(7), WORD(8),
+				WORD(9), WORD(10), WORD(11), WORD(12), WORD(13), WORD(14), WORD(15), WORD(16), WORD(17),
+				WORD(18), WORD(19), WORD(20), WORD(21))
+{
+	struct words w = {.word = {v0,  v1,  v2,  v3,  v4,  v5,  v6,  v7,  v8,  v9,  v10,
+				   v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21},
+			  .xmm = {x0, x1, x2, x3, x4, x5, x6, x7}};
+	double _Complex z;
+	double parts[2] = {3, 4};
+	union value r;
+
+	note(w.word, w.xmm);
+	if (seen.leaves)
+		longjmp(caught.back, 1);
+	if (seen.nested)
+		invoke(seen.nested, 'v', &w, &r);
+	memcpy(&z, parts, sizeof(z));
+	return z;
+}
+static int64_t original_integer(int64_t *n)
+{
+	seen.calls++;
+	(void)n;
+	return 0x123456789abc;
+}
+
+/* An entry point with an original of the test's: made at run time, or libcdm's own. */
+static void *door(int routine, int variant, void *to, bool made)
+{
+	struct cdm_slot *own = &cdm_slots[routine * CDM_VARIANTS + variant];
+	void *stub = NULL;
+	struct cdm_slot *slot = cdm_slot_door(routine, variant, to, 0, 0, &stub);
+
+	cr_assert_not_null(slot);
+	cdm_slot_set_original(slot, to);
+	if (made)
+		return stub;
+	memcpy((void *)own, (const void *)slot, sizeof(*own));
+	return own_entry[routine][variant];
+}
+
+static void expect_passed(const struct words *w, const char *what)
+{
+	for (int i = 0; i < w->words; i++)
+		cr_assert_eq(seen.w.word[i], w->word[i], "%s: word %d", what, i);
+	cr_assert_eq(memcmp(seen.w.xmm, w->xmm, sizeof(w->xmm)), 0, "%s: vector registers", what);
+}
+
+enum { SMALL, REFUSED, NESTED, DONE };
+
+static void pass(const struct test_case *t, enum way way, bool made, int how)
+{
+	struct memory m;
+	union value r;
+	char what[512];
+	int begun = engine.begun;
+	bool timed = how == REFUSED && !made;
+
+	describe(t, way, what, sizeof(what));
+	memory_make(&m, t, is_wide(way));
+	struct words w = words_of(t, &m, way);
+	for (int i = 0; i < CDM_LEVELS; i++)
+		atomic_store(&cdm_min_work[i], how == SMALL ? UINT64_MAX : 0);
+	cdm_inside = how == NESTED;
+	seen.calls = 0;
+	invoke(door(t->routine, variants[way], (void *)original, made), 'z', &w, &r);
+	cr_assert_eq(seen.calls, 1, "%s", what);
+	cr_assert(__real__ r.z == 3 && __imag__ r.z == 4, "%s", what);
+	cr_assert_eq(cdm_inside, how == NESTED);
+	cr_assert_eq(engine.begun - begun, timed, "%s", what);
+	cr_assert_eq(engine.ended, engine.begun, "%s", what);
+	cr_assert_eq(seen.inside, how == NESTED || (timed && !is_lapack(t->routine)), "%s", what);
 	cdm_inside = 0;
-	cr_assert_eq(engine.stays[CDM_STAY_SMALL], 2);
+	expect_passed(&w, what);
+	memory_free(&m);
+}
+
+/* All registers and the stack, whichever way a call takes; results on the way back. */
+static void pass_all(bool made)
+{
+	struct test_case t = {.count = 0};
+
 	engine.refuse = true;
-	call_own(t.routine, FORTRAN, &t.r);
-	cr_assert_eq(engine.last.flops, 156);
-	cr_assert_eq(engine.begun, 1);
-	cr_assert_eq(originals, 5);
+	for (int routine = 0; routine < CDM_BLAS_COUNT; routine++)
+		for (enum way way = 0; way < WAYS; way++) {
+			if (!has_way(routine, way) || way == CBLAS_ROW)
+				continue;
+			do {
+				case_free(&t);
+				case_make(&t, routine, way == CBLAS_64 ? CBLAS_COL : way, 7);
+			} while ((is_quick(&t) || is_form(&t)) && !is_listed(0, routine));
+			for (int how = is_listed(0, routine) ? NESTED : SMALL; how < DONE; how++)
+				pass(&t, way, made, how);
+			case_free(&t);
+		}
 }
 
-static void nest(void)
+Test(blas_args, originals_see_what_the_caller_passed, .init = in_scope)
 {
-	int one = 1;
-	double x = 1;
-	struct raw r = {'L', 'U', 'N', 'N', 'N', 1, 1, 1, one, one, one, &x, &x, &x, &x, &x};
-
-	if (originals++ < 1)
-		call_own(CDM_BLAS_dgemm, FORTRAN, &r);
+	pass_all(false);
+}
+/* Nothing is done after these originals: they are not timed. */
+Test(blas_args, originals_behind_doors_made_at_run_time, .init = in_scope)
+{
+	pass_all(true);
 }
 
-/* CBLAS in terms of Fortran, as in netlib: one call, counted once, whether it stays or is refused. */
-Test(blas_args, a_nested_call_is_not_counted)
+/* dgemm of order one, as a caller has it. */
+static struct words one_by_one(double *x, bool cblas)
+{
+	static int one[2] = {1, 0};
+	struct words w = {.words = 0};
+	uint64_t by_value[] = {102, 111, 111, 1, 1, 1};
+
+	for (int i = 0; i < (cblas ? 6 : 2); i++)
+		cblas ? push(&w, by_value[i]) : push_address(&w, "N");
+	for (int i = 0; i < (cblas ? 0 : 3); i++)
+		push_address(&w, one);
+	if (!cblas)
+		push_address(&w, x);
+	for (int i = 0; i < 3; i++) {
+		if (i == 2 && !cblas)
+			push_address(&w, x);
+		push_address(&w, x);
+		cblas ? push(&w, 1) : push_address(&w, one);
+	}
+	w.xmm[0] = w.xmm[1] = *x;
+	push(&w, 1);
+	push(&w, 1);
+	return w;
+}
+
+/* CBLAS in terms of Fortran, as netlib's is: one call, counted once, whether it is small or refused. */
+Test(blas_args, a_nested_call_is_not_counted, .init = in_scope)
 {
 	double x = 1;
-	struct raw r = {'L', 'U', 'N', 'N', 'N', 1, 1, 1, 1, 1, 1, &x, &x, &x, &x, &x};
+	union value r;
+	struct words w = one_by_one(&x, true), f = one_by_one(&x, false);
+	void *cblas = door(CDM_BLAS_dgemm, CDM_VARIANT_C, (void *)original, false);
+	void *fortran = door(CDM_BLAS_dgemm, CDM_VARIANT_F, (void *)original_integer, false);
 
-	engine.original = (void *)nest;
-	atomic_store(&cdm_min_work, 1e9);
-	call_own(CDM_BLAS_dgemm, CBLAS_COL, &r);
-	cr_assert_eq(originals, 2);
-	cr_assert_eq(engine.stays[CDM_STAY_SMALL], 1);
-	call_own(CDM_BLAS_dgemm, FORTRAN, &r);
-	cr_assert_eq(engine.stays[CDM_STAY_SMALL], 2);
-	atomic_store(&cdm_min_work, 0);
 	engine.refuse = true;
-	originals = 0;
-	call_own(CDM_BLAS_dgemm, CBLAS_COL, &r);
-	cr_assert_eq(originals, 2);
+	invoke(fortran, 'v', &f, &r);
 	cr_assert_eq(engine.begun, 1);
+	seen.nested = fortran;
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], i ? 1000000 : 0);
+		seen.calls = 0;
+		invoke(cblas, 'v', &w, &r);
+		cr_assert_eq(seen.calls, 2);
+		cr_assert_eq(engine.begun, 2);
+		cr_assert_eq(engine.stays[CDM_STAY_SMALL] + seen_at_a_glance(CDM_BLAS_dgemm), i);
+	}
+	invoke(fortran, 'v', &f, &r);
+	cr_assert_eq(engine.stays[CDM_STAY_SMALL] + seen_at_a_glance(CDM_BLAS_dgemm), 3);
 }
 
-/* The return address in the program, also from an entry point that jumped to its helper. */
-Test(blas_args, site_is_the_caller)
+/* What an original leaves by longjmp() is not held: a call of its kind, and of another, is seen afterwards. */
+Test(blas_args, originals_may_leave, .init = in_scope)
 {
 	double x = 1;
-	struct raw r = {'L', 'U', 'N', 'N', 'N', 1, 1, 1, 1, 1, 1, &x, &x, &x, &x, &x};
+	union value r;
+	struct words w = one_by_one(&x, true), f = one_by_one(&x, false);
+	void *cblas = door(CDM_BLAS_dgemm, CDM_VARIANT_C, (void *)original, true);
+	void *fortran = door(CDM_BLAS_dgemm, CDM_VARIANT_F, (void *)original, true);
 
-	call_own(CDM_BLAS_dgemm, FORTRAN, &r);
-	cr_assert_lt((uintptr_t)engine.last.site - (uintptr_t)fortran_dgemm, 1024);
-	call_own(CDM_BLAS_dgemm, CBLAS_ROW, &r);
-	cr_assert_lt((uintptr_t)engine.last.site - (uintptr_t)cblas_call_dgemm, 1024);
+	for (int illegal = 0; illegal < 2; illegal++) {
+		int offloaded = engine.offloaded;
+
+		seen.leaves = true;
+		w.word[1] = illegal ? 0 : 111; /* or too small */
+		atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], illegal ? 0 : 1000);
+		if (!setjmp(caught.back))
+			invoke(cblas, 'v', &w, &r);
+		cr_assert_eq(cdm_inside, 0);
+		if (!setjmp(caught.back))
+			invoke(fortran, 'v', &f, &r);
+		cr_assert_eq(cdm_inside, 0);
+		seen.leaves = false;
+		atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], 0);
+		w.word[1] = 111;
+		invoke(cblas, 'v', &w, &r);
+		invoke(fortran, 'v', &f, &r);
+		cr_assert_eq(engine.offloaded, offloaded + 2 + illegal);
+	}
+}
+
+/* Whatever it is, it is not counted, and nobody looks at its arguments. */
+Test(blas_args, a_function_of_the_same_name, .init = in_scope)
+{
+	void *stub = door(CDM_BLAS_idamax, CDM_VARIANT_F_BARE, (void *)original_integer, true);
+	int64_t (*idamax)(void *) = (int64_t(*)(void *))stub;
+
+	cr_assert_eq(idamax(NULL), 0x123456789abc);
+	cr_assert_eq(idamax((void *)1), 0x123456789abc);
+	cr_assert_eq(engine.stays[0] + engine.stays[1] + engine.stays[2] + engine.stays[3], 0);
+}
+
+/* Above 2^31 an index of CBLAS is whole, and counts from 0. */
+Test(blas_args, integer_results, .init = in_scope)
+{
+	double x[4] = {1, 2, -4, 3};
+	struct words w = {.words = 0};
+	union value r;
+
+	engine.refuse = true;
+	push(&w, 4);
+	push_address(&w, x);
+	push(&w, 1);
+	for (int i = 0; i < 2; i++) {
+		invoke(door(CDM_BLAS_idamax, CDM_VARIANT_C, (void *)original_integer, false), 'i', &w, &r);
+		cr_assert_eq(r.i, 0x123456789abc);
+		atomic_store(&cdm_min_work[CDM_LEVEL_VECTOR], 1000);
+	}
+	cr_assert_eq(engine.begun, 1);
 }
 
 Test(blas_args, no_original_at_all)
 {
+	static const struct {
+		int variant;
+		const char *name;
+	} ways[] = {{CDM_VARIANT_F, "dgemm_"}, {CDM_VARIANT_C, "cblas_dgemm"}};
 	double x = 2;
-	struct raw r = {'L', 'U', 'N', 'N', 'N', 1, 1, 1, 1, 1, 1, &x, &x, &x, &x, &x};
+	union value r;
 
 	engine.no_original = true;
 	engine.refuse = true;
-	for (int i = 0; i < 2; i++)
-		call_own(CDM_BLAS_dgemm, FORTRAN, &r);
-	cr_assert_eq(engine.logged, 1);
-	engine.last.routine = -1;
-	atomic_store(&cdm_min_work, INFINITY);
-	for (int i = 0; i < 2; i++)
-		call_own(CDM_BLAS_dgemm, CBLAS_ROW, &r);
-	cr_assert_eq(engine.logged, 2);
+	for (int i = 0; i < 4; i++) {
+		struct words w = one_by_one(&x, i / 2);
+		atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], i & 1 ? UINT64_MAX : 0);
+		invoke(own_entry[CDM_BLAS_dgemm][ways[i / 2].variant], 'v', &w, &r);
+		cr_assert_eq(engine.logged, 1 + i / 2);
+		cr_assert_str_eq(engine.missing, ways[i / 2].name);
+	}
 	cr_assert_eq(x, 2);
+	cr_assert_eq(engine.begun, 2);
+	cr_assert_eq(engine.stays[CDM_STAY_SMALL], 2);
 }
 
-Test(blas_args, table)
+/* ---- batches ---------------------------------------------------------------------------------------- */
+
+static void check_batch(int gemm, enum way way, bool strided)
 {
-	cdm_blas_register();
-	cr_assert_eq(cdm_blas_table[CDM_BLAS_COUNT].name, NULL);
-	cr_assert_str_eq(cdm_blas_table[0].name, "sgemm");
-	cr_assert_str_eq(cdm_blas_table[CDM_BLAS_zher2k].name, "zher2k");
-	cr_assert_str_eq(cdm_blas_fortran[CDM_BLAS_ctrsm].symbol, "ctrsm_");
-	cr_assert_str_eq(cdm_blas_cblas[CDM_BLAS_ctrsm].symbol, "cblas_ctrsm");
-	cr_assert_eq(cdm_work_gemm(false, 2, 3, 5), 60);
-	cr_assert_eq(cdm_work_symm(true, 2, 3, 0), 24);
-	cr_assert_eq(cdm_work_symm(false, 2, 3, 0), 36);
-	cr_assert_eq(cdm_work_syrk(false, 0, 3, 5), 60);
-	cr_assert_eq(cdm_work_trsm(true, 2, 3, 0), 12);
+	static struct batch b;
+	static double c[2][2 * PRODUCTS * STRIDE];
+	int routine = gemm - CDM_BLAS_sgemm + (strided ? CDM_BLAS_sgemm_batch_strided : CDM_BLAS_sgemm_batch);
+	int offloaded = engine.offloaded;
+	struct words w;
+	union value r;
+
+	b = (struct batch){.gemm = gemm, .way = way};
+	for (int i = 0; i < 2; i++) {
+		put(b.alpha, gemm, i, number());
+		put(b.beta, gemm, i, number());
+	}
+	for (int i = 0; i < 2 * PRODUCTS * STRIDE; i++) {
+		put(b.a, gemm, i, number());
+		put(b.b, gemm, i, number());
+		put(c[0], gemm, i, number());
+	}
+	memcpy(c[1], c[0], sizeof(c[0]));
+	for (int i = 0; i < PRODUCTS; i++) {
+		w = product_words(&b, c[0], i);
+		invoke(library_symbol(is_cblas(way) ? "cblas_%s" : "%s_", gemm), 'v', &w, &r);
+	}
+	w = strided ? product_words(&b, c[1], -1) : grouped_words(&b, c[1]);
+	invoke(own_entry[routine][variants[way]], 'v', &w, &r);
+	cr_assert_eq(memcmp(c[0], c[1], sizeof(c[0])), 0, "%s, %s", cdm_blas_table[routine].name, way_names[way]);
+	cr_assert_eq(engine.offloaded - offloaded, engine.refuse ? 0 : PRODUCTS);
+}
+
+/* Product by product. */
+Test(blas_args, batches, .init = in_scope)
+{
+	static const int gemms[] = {CDM_BLAS_dgemm, CDM_BLAS_zgemm};
+
+	for (int i = 0; i < 8; i++)
+		for (enum way way = FORTRAN; way <= CBLAS_ROW; way++) {
+			engine.refuse = i & 4;
+			check_batch(gemms[i & 1], way, i & 2);
+		}
+	/* The quick look, where the program's library has batches: each product does as much as is demanded. */
+	engine.refuse = false;
+	door(CDM_BLAS_dgemm_batch, CDM_VARIANT_F, (void *)original, false);
+	door(CDM_BLAS_dgemm_batch_strided, CDM_VARIANT_F, (void *)original, false);
+	atomic_store(&cdm_min_work[CDM_LEVEL_MATRIX], 2 * M * N * K);
+	check_batch(CDM_BLAS_dgemm, FORTRAN, false);
+	check_batch(CDM_BLAS_dgemm, FORTRAN, true);
 }

@@ -1,5 +1,6 @@
-/* Compute on a BLAS library opened at run time: every routine against plain loops, threads, fork, and what the program
- * must not notice. */
+/* Compute on a BLAS library opened at run time: products against plain loops, results of functions, LAPACK, integers of both
+ * widths, threads, fork, and what the program must not notice. That each routine gets the arguments it should is
+ * test_blas_args.c's. */
 #include <complex.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -7,6 +8,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,24 +18,12 @@
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
 #include "offload/dev/dev.h"
+#include "shim/gate.h"
 
-#define ROUTINE(p, T)                                                                                                  \
-	{#p "gemm", CDM_GEMM, T}, {#p "gemmt", CDM_GEMMT, T}, {#p "symm", CDM_SYMM, T}, {#p "syrk", CDM_SYRK, T},      \
-		{#p "syr2k", CDM_SYR2K, T}, {#p "trmm", CDM_TRMM, T},                                                  \
-	{                                                                                                              \
-#p "trsm", CDM_TRSM, T                                                                                 \
-	}
-#define HERMITIAN(p, T)                                                                                                \
-	{#p "hemm", CDM_HEMM, T}, {#p "herk", CDM_HERK, T},                                                            \
-	{                                                                                                              \
-#p "her2k", CDM_HER2K, T                                                                               \
-	}
-
-static const struct cdm_routine table[] = {
-	ROUTINE(s, CDM_S),   ROUTINE(d, CDM_D),   ROUTINE(c, CDM_C),       ROUTINE(z, CDM_Z),
-	HERMITIAN(c, CDM_C), HERMITIAN(z, CDM_Z), {NULL, CDM_GEMM, CDM_S},
+static const struct cdm_routine table[CDM_BLAS_COUNT] = {
+#define CDM_ROUTINE(name, type, shape, doors) [CDM_BLAS_##name] = {#name, CDM_##type},
+#include "shim/blas.def"
 };
-enum { DGEMM = 7 };
 
 static char dir[64];
 static volatile sig_atomic_t children;
@@ -65,7 +55,7 @@ static void set_up(void)
 	cr_assert_not_null(mkdtemp(dir));
 	setenv("XDG_CACHE_HOME", dir, 1);
 	signal(SIGCHLD, on_child);
-	cdm_engine_routines(table, (int)(sizeof(table) / sizeof(*table)) - 1);
+	cdm_engine_routines(table, CDM_BLAS_COUNT);
 }
 
 static void tear_down(void)
@@ -81,22 +71,65 @@ TestSuite(compute, .init = set_up, .fini = tear_down, .timeout = 60);
 static void open_device(void)
 {
 	cr_assert_eq(cdm_compute_blas.open(), 0);
-	cr_assert(cdm_compute_blas.supports(DGEMM));
+	cr_assert(cdm_compute_blas.supports(CDM_BLAS_dgemm));
 }
 
-/* ---- reference: everything in complex double --------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------- */
+
+/* A letter, an integer, or an address, as the list says; nothing for info, which comes last. */
+static struct cdm_call call_of(int routine, char returns, const char *args, ...)
+{
+	struct cdm_call c = {.routine = routine, .returns = returns, .args = args, .count = (uint8_t)strlen(args)};
+	va_list ap;
+
+	va_start(ap, args);
+	for (int i = 0; i < c.count; i++)
+		if (args[i] == 'L') {
+			c.letter[i] = (char)va_arg(ap, int);
+			c.letters++;
+		} else if (args[i] == 'N') {
+			c.n[i] = va_arg(ap, int);
+		} else if (args[i] != 'O') {
+			c.arg[i] = va_arg(ap, void *);
+		}
+	va_end(ap);
+	return c;
+}
+
+/* c has its place: integers and letters are passed as addresses in it. */
+static int run(struct cdm_call *c)
+{
+	for (int i = 0; i < c->count; i++)
+		if (strchr("NO", c->args[i]))
+			c->arg[i] = &c->n[i];
+		else if (c->args[i] == 'L')
+			c->arg[i] = &c->letter[i];
+	return cdm_compute_blas.run(c);
+}
+
+static void add_integers(struct cdm_call *c, int arg, int64_t n, enum cdm_access access)
+{
+	c->op[c->operands++] = (struct cdm_operand){.base = c->arg[arg],
+						    .rows = n,
+						    .cols = 1,
+						    .ld = n,
+						    .elem = c->wide ? 8 : 4,
+						    .access = (uint8_t)access,
+						    .arg = (uint8_t)arg,
+						    .ld_arg = CDM_NO_ARG,
+						    .integers = true};
+}
+
+/* ---- products, in complex double ---------------------------------------------------------------------- */
 
 enum { M = 23, N = 17, K = 31, LD = 37, CELLS = LD * LD };
 
 typedef complex double number;
 
-struct matrix {
-	number at[CELLS]; /* column-major, leading dimension LD */
-};
-
 static number draw(bool real)
 {
-	double re = drand48() - 0.5, im = drand48() - 0.5;
+	/* What every type represents alike. */
+	double re = (float)(drand48() - 0.5), im = (float)(drand48() - 0.5);
 	return real ? re : re + im * I;
 }
 
@@ -131,243 +164,177 @@ static number fetch(const void *from, size_t i, enum cdm_scalar t)
 	}
 }
 
-/* op(A)(i, j) of a general matrix. */
-static number general(const struct matrix *a, char trans, int i, int j)
+/* op(A)(i, j) */
+static number element(const void *a, enum cdm_scalar t, char trans, int i, int j)
 {
-	number v = trans == 'N' ? a->at[i + j * LD] : a->at[j + i * LD];
+	number v = fetch(a, (size_t)(trans == 'N' ? i + j * LD : j + i * LD), t);
 	return trans == 'C' ? conj(v) : v;
 }
 
-/* Element (i, j) of a symmetric or Hermitian matrix of which one triangle is stored. */
-static number symmetric(const struct matrix *a, char uplo, bool hermitian, int i, int j)
+static void check_gemm(int routine, char ta, char tb)
 {
-	bool stored = uplo == 'U' ? i <= j : i >= j;
-	number v = stored ? a->at[i + j * LD] : a->at[j + i * LD];
-	if (hermitian && i == j)
-		return creal(v);
-	return hermitian && !stored ? conj(v) : v;
+	static _Alignas(64) char a[CELLS * 16], b[CELLS * 16], c[CELLS * 16], was[CELLS * 16];
+	enum cdm_scalar t = table[routine].type;
+	bool single = t == CDM_S || t == CDM_C, real = t < CDM_C;
+	number alpha = draw(real), beta = draw(real), scalars[2];
+	struct cdm_call call =
+		call_of(routine, 'v', "LLNNNSMNMNSMN", ta, tb, M, N, K, &scalars[0], a, LD, b, LD, &scalars[1], c, LD);
+
+	store(&scalars[0], 0, t, alpha);
+	store(&scalars[1], 0, t, beta);
+	for (size_t i = 0; i < CELLS; i++) {
+		store(a, i, t, draw(real));
+		store(b, i, t, draw(real));
+		store(c, i, t, draw(real));
+	}
+	memcpy(was, c, sizeof(c));
+	cr_assert_eq(run(&call), 0);
+	for (int j = 0; j < LD; j++)
+		for (int i = 0; i < LD; i++) {
+			number want = fetch(was, (size_t)(i + j * LD), t), sum = 0;
+			for (int l = 0; i < M && j < N && l < K; l++)
+				sum += element(a, t, ta, i, l) * element(b, t, tb, l, j);
+			if (i < M && j < N)
+				want = alpha * sum + beta * want;
+			number got = fetch(c, (size_t)(i + j * LD), t);
+			cr_assert(cabs(got - want) < (single ? 2e-4 : 1e-12), "%s %c%c: (%d, %d) is %g%+gi, not %g%+gi",
+				  table[routine].name, ta, tb, i, j, creal(got), cimag(got), creal(want), cimag(want));
+		}
 }
 
-/* op(A)(i, j) of a triangular matrix. */
-static number triangular(const struct matrix *a, char uplo, char trans, char diag, int i, int j)
+Test(compute, products)
 {
-	int r = trans == 'N' ? i : j, c = trans == 'N' ? j : i;
-	if (r == c && diag == 'U')
-		return 1;
-	if (uplo == 'U' ? r > c : r < c)
-		return 0;
-	number v = a->at[r + c * LD];
-	return trans == 'C' ? conj(v) : v;
-}
-
-struct test_case {
-	const struct cdm_routine *r;
-	struct cdm_call call;
-	struct matrix a, b, c, want;
-	number alpha, beta;
-};
-
-static number product(const struct test_case *t, const struct matrix *x, char tx, const struct matrix *y, char ty,
-		      int i, int j)
-{
-	number sum = 0;
-	for (int l = 0; l < t->call.k; l++)
-		sum += general(x, tx, i, l) * general(y, ty, l, j);
-	return sum;
-}
-
-static char opposite(const struct test_case *t)
-{
-	bool hermitian = t->r->family == CDM_HERK || t->r->family == CDM_HER2K;
-	return t->call.transa == 'N' ? hermitian ? 'C' : 'T' : 'N';
-}
-
-/* The new value of C(i, j), or of B(i, j) for TRMM and, as what must come out when multiplied back, TRSM. */
-static number expected(const struct test_case *t, int i, int j)
-{
-	const struct cdm_call *q = &t->call;
-	number sum = 0, old = t->beta * t->c.at[i + j * LD];
-
-	switch (t->r->family) {
-	case CDM_GEMM:
-	case CDM_GEMMT:
-		return t->alpha * product(t, &t->a, q->transa, &t->b, q->transb, i, j) + old;
-	case CDM_SYMM:
-	case CDM_HEMM:
-		for (int l = 0; l < (q->side == 'L' ? q->m : q->n); l++)
-			sum += q->side == 'L'
-				       ? symmetric(&t->a, q->uplo, t->r->family == CDM_HEMM, i, l) * t->b.at[l + j * LD]
-				       : t->b.at[i + l * LD] *
-						 symmetric(&t->a, q->uplo, t->r->family == CDM_HEMM, l, j);
-		return t->alpha * sum + old;
-	case CDM_SYRK:
-	case CDM_HERK:
-		return t->alpha * product(t, &t->a, q->transa, &t->a, opposite(t), i, j) + old;
-	case CDM_SYR2K:
-	case CDM_HER2K:
-		sum = t->alpha * product(t, &t->a, q->transa, &t->b, opposite(t), i, j);
-		return sum +
-		       (t->r->family == CDM_HER2K ? conj(t->alpha) : t->alpha) *
-			       product(t, &t->b, q->transa, &t->a, opposite(t), i, j) +
-		       old;
-	default:
-		for (int l = 0; l < (q->side == 'L' ? q->m : q->n); l++)
-			sum += q->side == 'L'
-				       ? triangular(&t->a, q->uplo, q->transa, q->diag, i, l) * t->b.at[l + j * LD]
-				       : t->b.at[i + l * LD] * triangular(&t->a, q->uplo, q->transa, q->diag, l, j);
-		return t->alpha * sum;
+	open_device();
+	for (int routine = CDM_BLAS_sgemm; routine <= CDM_BLAS_zgemm; routine++) {
+		cr_assert_not_null(cdm_compute_blas.entry(routine));
+		for (int i = 0; i < 9; i++)
+			check_gemm(routine, "NTC"[i / 3], "NTC"[i % 3]);
 	}
 }
 
-static bool updated(const struct cdm_call *q, enum cdm_family f, int i, int j)
+/* ---- functions ---------------------------------------------------------------------------------------- */
+
+Test(compute, results_of_functions)
 {
-	bool square = f == CDM_GEMMT || f == CDM_SYRK || f == CDM_HERK || f == CDM_SYR2K || f == CDM_HER2K;
-	if (i >= (square ? q->n : q->m) || j >= q->n)
-		return false;
-	return !square || (q->uplo == 'U' ? i <= j : i >= j);
-}
-
-/* Runs t on the device and compares the whole output array, padding and untouched triangle included. */
-static void run_case(struct test_case *t)
-{
-	enum cdm_scalar T = t->r->type;
-	enum cdm_family f = t->r->family;
-	bool single = T == CDM_S || T == CDM_C, inplace = f == CDM_TRMM || f == CDM_TRSM;
-	bool real_scalars = f == CDM_HERK, real_beta = real_scalars || f == CDM_HER2K;
-	static _Alignas(64) char a[CELLS * 16], b[CELLS * 16], c[CELLS * 16];
-	char alpha[16], beta[16];
-	struct matrix *out = inplace ? &t->b : &t->c;
-	char *memory = inplace ? b : c;
-
-	for (int i = 0; i < CELLS; i++) {
-		store(a, (size_t)i, T, t->a.at[i]);
-		store(b, (size_t)i, T, t->b.at[i]);
-		store(c, (size_t)i, T, t->c.at[i]);
-	}
-	store(alpha, 0, real_scalars ? single ? CDM_S : CDM_D : T, t->alpha);
-	store(beta, 0, real_beta ? single ? CDM_S : CDM_D : T, t->beta);
-	t->call.alpha = alpha;
-	t->call.beta = inplace ? NULL : beta;
-	bool rank = f == CDM_SYRK || f == CDM_HERK;
-	t->call.operands = rank || inplace ? 2 : 3;
-	void *base[3] = {a, rank ? c : b, c};
-	for (int i = 0; i < t->call.operands; i++) {
-		t->call.op[i].base = base[i];
-		t->call.op[i].ld = LD;
-	}
-	t->want = *out;
-	if (f != CDM_TRSM)
-		for (int j = 0; j < LD; j++)
-			for (int i = 0; i < LD; i++)
-				if (updated(&t->call, f, i, j))
-					t->want.at[i + j * LD] = expected(t, i, j);
-	cr_assert_eq(cdm_compute_blas.run(&t->call), 0, "%s", t->r->name);
-	struct matrix got;
-	for (int i = 0; i < CELLS; i++)
-		got.at[i] = fetch(memory, (size_t)i, T);
-	if (f == CDM_TRSM) { /* op(A) X = alpha B: put X back in */
-		number al = t->alpha;
-		t->b = got;
-		t->alpha = 1;
-		for (int j = 0; j < LD; j++)
-			for (int i = 0; i < LD; i++)
-				if (updated(&t->call, f, i, j)) {
-					got.at[i + j * LD] = expected(t, i, j);
-					t->want.at[i + j * LD] *= al;
-				}
-	}
-	for (int i = 0; i < CELLS; i++)
-		cr_assert(cabs(got.at[i] - t->want.at[i]) < (single ? 2e-4 : 1e-12),
-			  "%s %c%c%c%c%c: element %d is %g%+gi, not %g%+gi", t->r->name, t->call.side ?: '-',
-			  t->call.uplo ?: '-', t->call.transa ?: '-', t->call.transb ?: '-', t->call.diag ?: '-', i,
-			  creal(got.at[i]), cimag(got.at[i]), creal(t->want.at[i]), cimag(t->want.at[i]));
-}
-
-/* Values that every type represents alike, so that the references of s and c need no rounding of their own. */
-static number rounded(number v)
-{
-	return (float)creal(v) + (float)cimag(v) * I;
-}
-
-static void fill_case(struct test_case *t)
-{
-	bool real = t->r->type == CDM_S || t->r->type == CDM_D;
-
-	for (int i = 0; i < CELLS; i++) {
-		t->a.at[i] = rounded(draw(real));
-		t->b.at[i] = rounded(draw(real));
-		t->c.at[i] = rounded(draw(real));
-	}
-	if (t->r->family == CDM_TRSM) /* well conditioned, also with a unit diagonal */
-		for (int i = 0; i < LD; i++)
-			for (int j = 0; j < LD; j++)
-				t->a.at[i + j * LD] =
-					rounded(i == j ? 2 + t->a.at[i + j * LD] : t->a.at[i + j * LD] / 16);
-	if (t->r->family == CDM_HERK || t->r->family == CDM_HER2K)
-		for (int i = 0; i < LD; i++)
-			t->c.at[i + i * LD] = creal(t->c.at[i + i * LD]);
-	t->alpha = rounded(draw(real || t->r->family == CDM_HERK));
-	t->beta = rounded(draw(real || t->r->family == CDM_HERK || t->r->family == CDM_HER2K));
-}
-
-/* Which letters a family has: side, uplo, transa, transb, diag. */
-static const char *letters(const struct cdm_routine *r, int which)
-{
-	static const char *const have[CDM_FAMILY_COUNT] = {
-		[CDM_GEMM] = "..tt.", [CDM_GEMMT] = ".utt.", [CDM_SYMM] = "su...",  [CDM_HEMM] = "su...",
-		[CDM_SYRK] = ".uT..", [CDM_HERK] = ".uH..",  [CDM_SYR2K] = ".uT..", [CDM_HER2K] = ".uH..",
-		[CDM_TRMM] = "sut.d", [CDM_TRSM] = "sut.d",
-	};
-	switch (have[r->family][which]) {
-	case 's':
-		return "LR";
-	case 'u':
-		return "UL";
-	case 't':
-		return "NTC";
-	case 'T':
-		return "NT";
-	case 'H':
-		return "NC";
-	case 'd':
-		return "NU";
-	default:
-		return NULL;
-	}
-}
-
-static void try_letters(struct test_case *t, int which)
-{
-	char *slot[] = {&t->call.side, &t->call.uplo, &t->call.transa, &t->call.transb, &t->call.diag};
-
-	if (which == 5) {
-		fill_case(t);
-		run_case(t);
-		return;
-	}
-	const char *all = letters(t->r, which);
-	for (const char *l = all ? all : "\0"; l == (all ? all : l) || *l; l++) {
-		*slot[which] = all ? *l : 0;
-		try_letters(t, which + 1);
-		if (!all)
-			break;
-	}
-}
-
-Test(compute, every_routine_and_letter)
-{
-	static struct test_case t;
+	float s[] = {1, 2, -3, 0.5f};
+	double d[] = {3, -4, 0, 12};
+	struct cdm_call c;
 
 	open_device();
-	for (int r = 0; table[r].name; r++) {
-		if (table[r].family == CDM_GEMMT && !cdm_compute_blas.supports(r))
-			continue;
-		cr_assert(cdm_compute_blas.supports(r), "%s", table[r].name);
-		cr_assert_not_null(cdm_compute_blas.entry(r));
-		memset(&t, 0, sizeof(t));
-		t.r = &table[r];
-		t.call = (struct cdm_call){.routine = r, .m = M, .n = N, .k = K};
-		try_letters(&t, 0);
+	c = call_of(CDM_BLAS_sdot, 's', "NMNMN", 4, s, 1, s, 1);
+	cr_assert(!run(&c) && c.result.s == 14.25f);
+	c = call_of(CDM_BLAS_ddot, 'd', "NMNMN", 4, d, 1, d, -1);
+	cr_assert(!run(&c) && c.result.d == 72);
+	c = call_of(CDM_BLAS_cdotc, 'c', "NMNMN", 1, s, 1, s + 2, 1);
+	cr_assert(!run(&c) && c.result.c[0] == -2 && c.result.c[1] == 6.5f);
+	c = call_of(CDM_BLAS_zdotc, 'z', "NMNMN", 1, d, 1, d + 2, 1);
+	cr_assert(!run(&c) && c.result.z[0] == -48 && c.result.z[1] == 36);
+	c = call_of(CDM_BLAS_zdotu, 'z', "NMNMN", 1, d, 1, d + 2, 1);
+	cr_assert(!run(&c) && c.result.z[0] == 48 && c.result.z[1] == 36);
+	c = call_of(CDM_BLAS_idamax, 'i', "NMN", 4, d, 1);
+	cr_assert(!run(&c) && c.result.i == 4);
+	c = call_of(CDM_BLAS_snrm2, 's', "NMN", 2, (float[]){3, 4}, 1);
+	cr_assert(!run(&c) && fabsf(c.result.s - 5) < 1e-5f);
+	c = call_of(CDM_BLAS_dznrm2, 'd', "NMN", 2, d, 1);
+	cr_assert(!run(&c) && fabs(c.result.d - 13) < 1e-12);
+	c = call_of(CDM_BLAS_dsdot, 'd', "NMNMN", 2, (float[]){1e10f, 1}, 1, (float[]){1e10f, 1}, 1);
+	cr_assert(!run(&c) && c.result.d == 1e10 * 1e10 + 1);
+}
+
+/* ---- LAPACK ------------------------------------------------------------------------------------------- */
+
+enum { ORDER = 150 }; /* in blocks */
+
+static double *matrix_make(int columns)
+{
+	double *a = malloc((size_t)(ORDER * columns) * sizeof(double));
+
+	for (int i = 0; i < ORDER * columns; i++)
+		a[i] = drand48() - 0.5 + (columns == ORDER && i % (ORDER + 1) == 0 ? 3 : 0);
+	return a;
+}
+
+/* A X = B by dgesv, X multiplied back; pivots of the caller's width, whatever the library's. */
+static void solve(bool wide)
+{
+	int64_t wide_pivots[ORDER + 1];
+	int32_t narrow[ORDER + 1];
+	double *a = matrix_make(ORDER), *b = matrix_make(2), *lu = malloc(ORDER * ORDER * sizeof(*a));
+	double *x = malloc(2 * ORDER * sizeof(*x));
+	struct cdm_call c = call_of(CDM_BLAS_dgesv, 'v', "NNMNIMNO", ORDER, 2, lu, ORDER,
+				    wide ? (void *)wide_pivots : narrow, x, ORDER);
+
+	memcpy(lu, a, ORDER * ORDER * sizeof(*a));
+	memcpy(x, b, 2 * ORDER * sizeof(*x));
+	wide_pivots[ORDER] = narrow[ORDER] = 77;
+	c.wide = wide;
+	c.n[7] = 99;
+	add_integers(&c, 4, ORDER, CDM_W);
+	cr_assert_eq(run(&c), 0);
+	cr_assert_eq(c.n[7], 0);
+	for (int i = 0; i < ORDER; i++) {
+		int64_t p = wide ? wide_pivots[i] : narrow[i];
+		cr_assert(p > i && p <= ORDER);
+	}
+	cr_assert(wide ? wide_pivots[ORDER] == 77 : narrow[ORDER] == 77);
+	for (int j = 0; j < 2; j++)
+		for (int i = 0; i < ORDER; i++) {
+			double sum = -b[i + j * ORDER];
+			for (int k = 0; k < ORDER; k++)
+				sum += a[i + k * ORDER] * x[k + j * ORDER];
+			cr_assert_lt(fabs(sum), 1e-10);
+		}
+	/* The same factors and pivots, read. */
+	memcpy(x, b, 2 * ORDER * sizeof(*x));
+	struct cdm_call again =
+		call_of(CDM_BLAS_dgetrs, 'v', "LNNMNIMNO", 'N', ORDER, 2, lu, ORDER, c.arg[4], x, ORDER);
+	again.wide = wide;
+	add_integers(&again, 5, ORDER, CDM_R);
+	cr_assert_eq(run(&again), 0);
+	double sum = -b[0];
+	for (int k = 0; k < ORDER; k++)
+		sum += a[k * ORDER] * x[k];
+	cr_assert_lt(fabs(sum), 1e-10);
+	free(a);
+	free(b);
+	free(lu);
+	free(x);
+}
+
+Test(compute, pivots_of_both_widths)
+{
+	open_device();
+	solve(false);
+	solve(true);
+}
+
+/* Info is whole in 64 bits, of either sign: not positive definite from the third row on; nothing wrong. */
+Test(compute, info)
+{
+	double a[] = {4, 0, 0, 0, 4, 0, 0, 0, -1};
+	struct cdm_call c = call_of(CDM_BLAS_dpotrf, 'v', "LNMNO", 'L', 3, a, 3);
+
+	open_device();
+	c.n[4] = INT64_C(0x7777777777777777);
+	cr_assert(!run(&c) && c.n[4] == 3);
+	c = call_of(CDM_BLAS_dpotrf, 'v', "LNMNO", 'L', 2, (double[]){4, 2, 0, 10}, 2);
+	c.n[4] = -1;
+	cr_assert(!run(&c) && c.n[4] == 0);
+}
+
+/* Ten eigenvalues of a diagonal matrix in disorder. */
+Test(compute, eigenvalues)
+{
+	double a[100] = {0}, w[10], work[400];
+	struct cdm_call c = call_of(CDM_BLAS_dsyev, 'v', "LLNMNMMNO", 'V', 'U', 10, a, 10, w, work, 400);
+
+	open_device();
+	for (int i = 0; i < 10; i++)
+		a[11 * i] = i * 7 % 10;
+	cr_assert(!run(&c) && c.n[8] == 0);
+	for (int i = 0; i < 10; i++) {
+		cr_assert_lt(fabs(w[i] - i), 1e-12);
+		cr_assert_lt(fabs(fabs(a[i * 3 % 10 + 10 * i]) - 1), 1e-12);
 	}
 }
 
@@ -391,20 +358,8 @@ static void make_square(struct square *s, int64_t n)
 		s->a[i] = (double)(i % 7);
 		s->b[i] = (double)(i % 5);
 	}
-	s->call = (struct cdm_call){.routine = DGEMM,
-				    .transa = 'N',
-				    .transb = 'N',
-				    .m = n,
-				    .n = n,
-				    .k = n,
-				    .alpha = &s->alpha,
-				    .beta = &s->beta,
-				    .operands = 3};
-	void *base[] = {s->a, s->b, s->c};
-	for (int i = 0; i < 3; i++) {
-		s->call.op[i].base = base[i];
-		s->call.op[i].ld = n;
-	}
+	s->call = call_of(CDM_BLAS_dgemm, 'v', "LLNNNSMNMNSMN", 'N', 'N', (int)n, (int)n, (int)n, &s->alpha, s->a,
+			  (int)n, s->b, (int)n, &s->beta, s->c, (int)n);
 }
 
 /* Small integers: exact in every order of summation. */
@@ -424,7 +379,7 @@ static bool square_is_right(const struct square *s)
 static bool compute(struct square *s)
 {
 	memset(s->c, 0xff, (size_t)(s->n * s->n) * sizeof(double));
-	return cdm_compute_blas.run(&s->call) == 0 && square_is_right(s);
+	return run(&s->call) == 0 && square_is_right(s);
 }
 
 Test(compute, sizes_beyond_the_library)
@@ -433,14 +388,20 @@ Test(compute, sizes_beyond_the_library)
 
 	open_device();
 	make_square(&s, 8);
-	s.call.op[1].ld = (int64_t)1 << 31;
-	cr_assert_eq(cdm_compute_blas.run(&s.call), -EOVERFLOW);
-	s.call.op[1].ld = 8;
-	s.call.k = (int64_t)1 << 40;
-	cr_assert_eq(cdm_compute_blas.run(&s.call), -EOVERFLOW);
+	memset(s.c, 0x5a, 8 * 8 * sizeof(double));
+	s.call.n[9] = (int64_t)1 << 31;
+	cr_assert_eq(run(&s.call), -EOVERFLOW);
+	s.call.n[9] = 8;
+	s.call.n[4] = (int64_t)1 << 40;
+	cr_assert_eq(run(&s.call), -EOVERFLOW);
+	for (int i = 0; i < 8 * 8 * (int)sizeof(double); i++)
+		cr_assert_eq(((char *)s.c)[i], 0x5a);
 	s.call.routine = -1;
-	cr_assert_lt(cdm_compute_blas.run(&s.call), 0);
+	cr_assert_lt(run(&s.call), 0);
+	s.call.routine = CDM_BLAS_COUNT;
+	cr_assert_lt(run(&s.call), 0);
 	cr_assert_null(cdm_compute_blas.entry(10000));
+	cr_assert_not(cdm_compute_blas.supports(-1));
 	free(s.a);
 }
 

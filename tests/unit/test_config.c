@@ -280,13 +280,13 @@ Test(config, print)
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 0);
 	cr_assert_not(t.cut);
-	cr_assert_eq(lines_of(b), 11);
+	cr_assert_eq(lines_of(b), 12);
 	cr_assert_not_null(strstr(b, "CDM_MIN_WORK   1000000"));
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 1);
 	cr_assert_not(t.cut);
 	cr_assert_lt(t.len, 4096);
-	cr_assert_eq(lines_of(b), 13);
+	cr_assert_eq(lines_of(b), 14);
 	cr_assert_not_null(strstr(b, "| `CDM_DEVICE_MEM` |"));
 }
 
