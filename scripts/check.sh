@@ -34,13 +34,24 @@ list()
 		echo "asan/$name 300 env CDM_TEST_SECONDS=10 build/asan/tests/unit/$name"
 	done
 	for script in tests/*/*.sh; do
-		[ -x "$script" ] && [ "$script" != tests/blas/run-testers.sh ] || continue
+		[ -x "$script" ] || continue
+		case $script in */run-testers.sh | */lapack/run.sh) continue ;; esac
 		limit=$(head -n 30 "$script" | sed -n 's/^# limit: \([0-9]*\).*/\1/p' | head -n 1)
 		name=${script#tests/}
 		echo "${name%.sh} ${limit:-120} $script"
 	done
 	testers="tests/blas/run-testers.sh LD_PRELOAD=$lib CDM_MIN_WORK=0"
+	arch=/usr/lib/$(uname -m)-linux-gnu
 	echo "blas/never 300 $testers CDM_POLICY=never"
+	echo "blas/patched 300 $testers CDM_HOOK=patch"
+	echo "blas/openblas 300 env BLAS_DIR=$arch/openblas-pthread $testers"
+	echo "blas64/netlib 300 env BITS=64 $testers"
+	echo "blas64/openblas 300 env BITS=64 BLAS_DIR=$arch/openblas64-pthread $testers"
+	lapack="tests/lapack/run.sh LD_PRELOAD=$lib CDM_MIN_WORK=0"
+	for own in netlib openblas netlib64; do
+		echo "lapack/$own 500 env OWN=$own $lapack"
+	done
+	echo "python/lapack 240 tests/python/ops.sh '[sdcz]gemm' lapack"
 	for policy in copy first-use; do
 		for mechanism in move remap; do
 			echo "blas/$policy-$mechanism 300 $testers CDM_POLICY=$policy CDM_MECHANISM=$mechanism"

@@ -3,7 +3,7 @@
 #
 #   build   a C compiler and make: all that libcdm.so needs
 #   demo    NumPy, netlib BLAS and LAPACK, OpenBLAS and BLIS
-#   check   what the tests need on top: Criterion, clang, gfortran, the BLAS testers, Octave and the like
+#   check   what the tests need on top: Criterion, clang, gfortran, BLAS and LAPACK testers, pytest, Octave, ...
 #
 # Run again, it finds nothing to do. Exit status 1: something required could not be installed.
 # "a|b": whichever the distribution has. "?a": the tests that need it are skipped without it.
@@ -11,7 +11,9 @@
 build_pkgs="gcc make libc6-dev"
 demo_pkgs="libblas3 liblapack3 libblas-dev libopenblas0-pthread libblis4-pthread python3 python3-numpy"
 check_pkgs="g++ gfortran clang binutils git perl libcriterion-dev libcapstone-dev libunwind-dev liblapack-dev
-	?libblas-test ?valgrind ?octave ?libjemalloc2 ?libtcmalloc-minimal4|libtcmalloc-minimal4t64"
+	?libblas-test ?libblas64-test ?libblas64-3 ?liblapack-test ?liblapack64-test ?liblapack64-3
+	?libopenblas64-0-pthread ?python3-scipy ?python3-pytest ?python3-hypothesis ?python3-venv
+	?valgrind ?octave ?libjemalloc2 ?libtcmalloc-minimal4|libtcmalloc-minimal4t64"
 
 set -f # "?name" is a mark, not a pattern
 say() { printf 'setup: %s\n' "$*"; }
@@ -34,10 +36,11 @@ other_system()
 	say "  $(printf '%s ' "$@" | tr -d '?')"
 	if command -v dnf >/dev/null; then
 		say "  with dnf: dnf install gcc gcc-c++ gcc-gfortran clang make python3-numpy openblas blis blas-devel" \
-			"lapack criterion-devel capstone-devel libunwind-devel valgrind octave"
+			"lapack criterion-devel capstone-devel libunwind-devel valgrind octave python3-scipy python3-pytest" \
+			"python3-hypothesis"
 	elif command -v pacman >/dev/null; then
 		say "  with pacman: pacman -S gcc gcc-fortran clang make python-numpy blas lapack blas-openblas criterion" \
-			"capstone libunwind valgrind octave"
+			"capstone libunwind valgrind octave python-scipy python-pytest python-hypothesis"
 	fi
 	command -v cc >/dev/null || command -v gcc >/dev/null
 }

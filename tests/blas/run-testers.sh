@@ -6,15 +6,20 @@
 #
 # The variables are set for the testers alone. One line per program, then "N passed, N failed". Exit status: 0 all
 # passed, 1 some failed, 77 the testers are not installed. ONLY="xblat3d xdcblat3" picks programs, LIMIT=seconds
-# bounds each (300), BLAS_DIR=DIR names another directory for libblas.so.3.
+# bounds each (300), BLAS_DIR=DIR names another directory for libblas.so.3. BITS=64: the testers and libraries with
+# 64-bit integers (libblas64-test, libblas64.so.3), whose routines have the same names (dgemm_, cblas_dgemm).
 set -u
-dir=$(dirname "$(dpkg -L libblas-test 2>/dev/null | grep '/xblat3d$')" 2>/dev/null)
-[ -x "$dir/xblat3d" ] || { echo 'run-testers: the package libblas-test is not installed'; exit 77; }
+bits=${BITS:-}
+package=libblas$bits-test
+dir=$(dirname "$(dpkg -L "$package" 2>/dev/null | grep '/xblat3d$')" 2>/dev/null)
+[ -x "$dir/xblat3d" ] || { echo "run-testers: the package $package is not installed"; exit 77; }
+blas=${BLAS_DIR:-$dir}
+[ -f "$blas/libblas$bits.so.3" ] || { echo "run-testers: no libblas$bits.so.3 in $blas"; exit 77; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 cd "$tmp" || exit 1
-libs=${BLAS_DIR:-$dir}:$(dirname "$dir")/lapack
+libs=$blas:$(dirname "$dir")/lapack$bits
 
 # How many "PASSED THE" lines a complete run prints: for each routine that the input enables one for its error exits
 # and one for each storage order it computes in.
@@ -56,6 +61,10 @@ for path in "$dir"/xblat[123][sdcz] "$dir"/x[sdcz]cblat[123]; do
 	timeout "${LIMIT:-300}" env LD_LIBRARY_PATH="$libs" "$@" "$path" <"$input" >output 2>&1
 	rc=$?
 	cat ./*.out >>output 2>/dev/null
+	if grep -q 'undefined symbol: RowMajorStrg' output; then
+		echo "-     $program: left out, it needs a variable of netlib's CBLAS"
+		continue
+	fi
 	judge "$program" output
 	if [ "$rc" = 0 ] && [ "$got" = "$want" ]; then
 		passed=$((passed + 1))
