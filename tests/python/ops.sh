@@ -39,7 +39,7 @@ tried=
 for own in ${OWN:-netlib openblas wheels}; do
 	python=/usr/bin/python3 level3='[sdcz]gemm [sd]syrk'
 	case $own in
-	netlib) path=$arch/blas:$arch/lapack level3="[sdcz]gemm [sd]syrk [cz]herk [sdcz]trsm [sdcz]trmm" ;;
+	netlib) path=$arch/blas:$arch/lapack ;;
 	openblas) path=$arch/openblas-pthread ;;
 	wheels) path= python=$B/wheels/numpy-scipy/bin/python level3= ;;
 	*) fail "no library $own"; continue ;;
