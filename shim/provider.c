@@ -284,7 +284,7 @@ static bool others_sleep(void)
 {
 	struct timespec ms = {0, 1000000};
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 250; i++) {
 		if (cdm_patch_alone())
 			return true;
 		(void)cdm_sys3(SYS_nanosleep, (long)&ms, 0, 0);

@@ -8,6 +8,9 @@ cc=${CC:-cc}
 flags="-O2 -w -fno-builtin"
 shared="$cc $flags -shared -fPIC"
 cells=0
+# A plugin is patched when all other threads sleep. Without workers of the program's own OpenBLAS, whose spinning takes as long
+# as the machine is busy, there are none but the device's.
+export OPENBLAS_NUM_THREADS=1
 
 # run LABEL COMMAND...: without libcdm, then with it, in both settings.
 run()
