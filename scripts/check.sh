@@ -48,7 +48,7 @@ list()
 	echo "blas64/netlib 300 env BITS=64 $testers"
 	echo "blas64/openblas 300 env BITS=64 BLAS_DIR=$arch/openblas64-pthread $testers"
 	lapack="tests/lapack/run.sh LD_PRELOAD=$lib CDM_MIN_WORK=0"
-	for own in netlib openblas netlib64; do
+	for own in netlib openblas; do
 		echo "lapack/$own 500 env OWN=$own $lapack"
 	done
 	echo "python/lapack 240 tests/python/ops.sh '[sdcz]gemm' lapack"
