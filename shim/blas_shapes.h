@@ -38,13 +38,14 @@ struct cdm_shape {
 	X(SYRK)                                                                                                        \
 	X(HERK)                                                                                                        \
 	X(SYR2K)                                                                                                       \
-	X(HER2K) X(TRMM) X(GEMM_BATCH) X(GEMM_STRIDED) X(GEMV) X(GBMV) X(TRMV) X(TBMV) X(TPMV) X(SYMV) X(SBMV) X(SPMV) \
-		X(HEMV) X(HBMV) X(HPMV) X(GER) X(GERC) X(SYR) X(SPR) X(SYR2) X(SPR2) X(HER) X(HPR) X(HER2) X(HPR2)     \
-			X(SWAP) X(COPY) X(AXPY) X(AXPBY) X(SCAL) X(RSCAL) X(DOT) X(DOTC) X(NRM2) X(ASUM) X(IAMAX)      \
-				X(SDSDOT) X(DSDOT) X(ROT) X(RROT) X(ROTM) X(ROTG) X(ROTMG) X(OMATCOPY) X(IMATCOPY)     \
-					X(GETRF) X(GETRS) X(GESV) X(GETRI) X(POTRF) X(POTRS) X(POSV) X(TRTRI) X(TRTRS) \
-						X(GEQRF) X(ORGQR) X(ORMQR) X(GELS) X(SYEV) X(HEEV) X(SYEVD) X(HEEVD)   \
-							X(GESVD) X(CGESVD) X(GESDD) X(CGESDD) X(GEEV) X(CGEEV)
+	X(HER2K)                                                                                                       \
+	X(TRMM) X(GEMM_BATCH) X(GEMM_STRIDED) X(GEMV) X(GBMV) X(TRMV) X(TBMV) X(TPMV) X(SYMV) X(SBMV) X(SPMV) X(HEMV)  \
+		X(HBMV) X(HPMV) X(GER) X(GERC) X(SYR) X(SPR) X(SYR2) X(SPR2) X(HER) X(HPR) X(HER2) X(HPR2) X(SWAP)     \
+			X(COPY) X(AXPY) X(AXPBY) X(SCAL) X(RSCAL) X(DOT) X(DOTC) X(NRM2) X(ASUM) X(IAMAX) X(SDSDOT)    \
+				X(DSDOT) X(ROT) X(RROT) X(ROTM) X(ROTG) X(ROTMG) X(OMATCOPY) X(IMATCOPY) X(GETRF)      \
+					X(GETRS) X(GESV) X(GETRI) X(POTRF) X(POTRS) X(POSV) X(TRTRI) X(TRTRS) X(GEQRF) \
+						X(ORGQR) X(ORMQR) X(GELS) X(SYEV) X(HEEV) X(SYEVD) X(HEEVD) X(GESVD)   \
+							X(CGESVD) X(GESDD) X(CGESDD) X(GEEV) X(CGEEV)
 enum cdm_shape_id {
 #define X(id) CDM_SHAPE_##id,
 	CDM_SHAPES(X)

@@ -45,14 +45,6 @@ static void mark(const struct cdm_frame *f)
 	};
 }
 
-static bool counted_already(const struct cdm_frame *f)
-{
-	const struct cdm_mark *m = &cdm_gate_mark;
-
-	return m->key == f->slot->key && (uintptr_t)f->site - m->library < m->library_len &&
-	       m->stack - ((uintptr_t)f->stack - sizeof(void *)) - 1 - f->slot->depth < INTPTR_MAX;
-}
-
 static const enum cdm_stay stays[] = {
 	[CDM_VERDICT_INVALID] = CDM_STAY_INVALID,
 	[CDM_VERDICT_QUICK] = CDM_STAY_QUICK,
@@ -115,7 +107,7 @@ static void *slow(struct cdm_frame *f)
 	f->slot = &found;
 	f->words = found.words;
 	void *original = atomic_load_explicit(&found.original, memory_order_relaxed);
-	if (cdm_inside > 0 || (found.flags & CDM_SLOT_FOREIGN) || counted_already(f))
+	if (cdm_inside > 0 || (found.flags & CDM_SLOT_FOREIGN) || cdm_mark_covers(&found, f->site, f->stack - 1))
 		return original ? original : without_original(f);
 	if (offload(f))
 		return NULL;

@@ -135,6 +135,16 @@ _Static_assert(offsetof(struct cdm_slot, key) == CDM_SLOT_KEY && offsetof(struct
 	       "entry.S");
 extern __thread struct cdm_mark cdm_gate_mark __attribute__((tls_model("initial-exec")));
 
+/* Whether a call through slot is the marked one again; stack: where its return address is. entry.S asks the same for slots that
+ * are not made at run time. */
+static inline bool cdm_mark_covers(const struct cdm_slot *slot, const void *site, const void *stack)
+{
+	const struct cdm_mark *m = &cdm_gate_mark;
+
+	return m->key == slot->key && (uintptr_t)site - m->library < m->library_len &&
+	       (intptr_t)(m->stack - (uintptr_t)stack) > slot->depth;
+}
+
 /* The slot whose door a call with cdm_inside < 0 came through. */
 extern __thread struct cdm_slot *cdm_gate_arrived __attribute__((tls_model("initial-exec"), visibility("hidden")));
 

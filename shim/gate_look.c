@@ -70,14 +70,6 @@ void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
 	return original;
 }
 
-static inline bool counted_already(const struct cdm_regs *regs, const struct cdm_slot *slot)
-{
-	const struct cdm_mark *m = &cdm_gate_mark;
-
-	return m->key == slot->key && (uintptr_t)regs->site - m->library < m->library_len &&
-	       (intptr_t)(m->stack - (uintptr_t)&regs->site) > slot->depth;
-}
-
 int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot)
 {
 	if (cdm_inside < 0) {
@@ -86,7 +78,7 @@ int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot)
 	}
 	if (!atomic_load_explicit(&slot->original, memory_order_acquire))
 		return 1;
-	if (cdm_inside > 0 || counted_already(regs, slot))
+	if (cdm_inside > 0 || cdm_mark_covers(slot, regs->site, &regs->site))
 		return 0;
 	return cdm_gate_look(regs, slot) == NULL;
 }

@@ -356,7 +356,8 @@ static void look(void *handle, bool deep, bool alone)
 			find_deep(s, handle);
 		dl_iterate_phdr(examine, s);
 		patch_all(s, alone);
-		atomic_store(&adds_seen, now[0]);
+		if (s->objects < FOUND) /* else the next call looks at the rest */
+			atomic_store(&adds_seen, now[0]);
 		cdm_inside--;
 		cdm_sys_munmap(s, sizeof(*s));
 	}
@@ -373,6 +374,8 @@ void cdm_provider_look(void *handle, bool deep)
 	if (idle)
 		return;
 	dl_iterate_phdr(read_counters, now);
+	if (now[1] != atomic_load(&subs_seen)) /* one that dlclose() could not see to */
+		cdm_provider_unloaded();
 	if (now[0] != atomic_load(&adds_seen) || deep)
 		look(handle, deep, false);
 }

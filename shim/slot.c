@@ -18,7 +18,8 @@
 
 struct cdm_slot cdm_slots[CDM_BLAS_COUNT * CDM_VARIANTS];
 
-/* Held to write slots and the tables; only ever tried, never waited for, and nothing else is called with it held. */
+/* Guards what is kept of slots, and the libraries' widths. A leaf: nothing is called with it held. Calls only try it, for a signal
+ * handler's may have interrupted the holder; dlclose(), which is not for handlers, waits. */
 static cdm_lock lock;
 
 /* ---- names ------------------------------------------------------------------------------------------ */
@@ -229,22 +230,28 @@ static struct {
 	void *fortran, *cblas; /* idamax_ and cblas_idamax */
 	_Atomic int width;
 } library[LIBRARIES];
-static _Atomic unsigned libraries;
+static unsigned libraries; /* entries never go: another library at the same place is measured anew */
+
+static int library_find(const void *fortran, const void *cblas)
+{
+	for (unsigned i = 0; i < libraries; i++)
+		if (library[i].fortran == fortran && library[i].cblas == cblas)
+			return (int)i + 1;
+	return 0;
+}
 
 int cdm_slot_library(void *fortran, void *cblas)
 {
-	unsigned n = atomic_load(&libraries);
-
-	for (unsigned i = 0; i < n && i < LIBRARIES; i++)
-		if (library[i].fortran == fortran && library[i].cblas == cblas)
-			return (int)i + 1;
-	if ((!fortran && !cblas) || n >= LIBRARIES)
+	if ((!fortran && !cblas) || !cdm_lock_try(&lock))
 		return 0;
-	library[n].fortran = fortran;
-	library[n].cblas = cblas;
-	library[n].width = 0;
-	atomic_store(&libraries, n + 1);
-	return (int)n + 1;
+	int n = library_find(fortran, cblas);
+	if (!n && libraries < LIBRARIES) {
+		library[libraries].fortran = fortran;
+		library[libraries].cblas = cblas;
+		n = (int)++libraries;
+	}
+	cdm_lock_drop(&lock);
+	return n;
 }
 
 static int width_of(void *fortran, void *cblas)
@@ -506,7 +513,7 @@ struct cdm_slot *cdm_slot_door(int routine, int variant, void *fn, size_t size, 
 
 void cdm_slot_keep_loaded(bool (*is_loaded)(uintptr_t addr, const void *arg), const void *arg)
 {
-	cdm_lock_take(&lock); /* held for moments, and never by a thread that waits */
+	cdm_lock_take(&lock);
 	for (unsigned i = first_kept; i; i = cdm_slots[i - 1].link) {
 		struct cdm_slot *s = &cdm_slots[i - 1];
 		if (!atomic_load_explicit(&s->original, memory_order_relaxed) || !is_gone(s, is_loaded, arg))
@@ -514,6 +521,9 @@ void cdm_slot_keep_loaded(bool (*is_loaded)(uintptr_t addr, const void *arg), co
 		atomic_store_explicit(&s->for_all, NULL, memory_order_relaxed);
 		atomic_store_explicit(&s->original, NULL, memory_order_relaxed);
 	}
+	for (unsigned i = 0; i < libraries; i++)
+		if (!is_loaded((uintptr_t)(library[i].fortran ? library[i].fortran : library[i].cblas), arg))
+			atomic_store(&library[i].width, 0);
 	for (int i = 0; i < KEPT; i++)
 		if (kept[i].slot && is_gone(&kept[i].found, is_loaded, arg))
 			kept[i].slot = NULL;

@@ -24,8 +24,8 @@ bool cdm_slot_parse(const char *name, int *routine, int *variant);
  * goes, nobody calls it. Its original is to be set: fn or, when fn is patched to go to the stub, what behaves as fn did; until
  * then calls find that out for themselves. NULL: no memory. */
 struct cdm_slot *cdm_slot_door(int routine, int variant, void *fn, size_t size, int own_library, void **stub);
-/* A number for a library with these functions, one of which tells the width of its integers when it is called; 0: both are NULL, so
- * nobody knows, and the module of a door's function is searched for them. */
+/* A number for a library with these functions, one of which tells the width of its integers when it is called. 0: both are NULL, or
+ * there is no room or another thread in the way; then the module of a door's function is searched for them. */
 int cdm_slot_library(void *idamax, void *cblas_idamax);
 void cdm_slot_set_original(struct cdm_slot *door, void *original);
 /* The original of a routine's Fortran name, spelled like variant, for a caller; or NULL. */
