@@ -17,6 +17,30 @@
 	.section .note.GNU-stack, "", @progbits
 	.text
 
+.macro PUSH register
+	pushq \register
+	.cfi_adjust_cfa_offset 8
+.endm
+
+.macro POP register
+	popq \register
+	.cfi_adjust_cfa_offset -8
+.endm
+
+/* What cdm_gate_made has pushed. */
+.macro POP_ALL
+	.irp register, %r11, %r10, %rax, %rdi, %rsi, %rdx, %rcx, %r8, %r9
+	POP \register
+	.endr
+.endm
+
+/* Into the frame at rsp: the registers that arguments come in. */
+.macro SAVE_VECTORS
+	.irp i, 0, 1, 2, 3, 4, 5, 6, 7
+	movups %xmm\i, CDM_FRAME_XMM+16*\i(%rsp)
+	.endr
+.endm
+
 /* ---- the gate --------------------------------------------------------------------------------------- */
 
 	.hidden cdm_gate
@@ -33,37 +57,23 @@ cdm_gate:
 	cmpl %r10d, %fs:CDM_MARK_KEY(%rax)
 	je marked
 look:
-	pushq %r11
-	.cfi_adjust_cfa_offset 8
-	pushq %r9
-	.cfi_adjust_cfa_offset 8
-	pushq %r8
-	.cfi_adjust_cfa_offset 8
-	pushq %rcx
-	.cfi_adjust_cfa_offset 8
-	pushq %rdx
-	.cfi_adjust_cfa_offset 8
-	pushq %rsi
-	.cfi_adjust_cfa_offset 8
-	pushq %rdi
-	.cfi_adjust_cfa_offset 8
+	PUSH %r11
+	PUSH %r9
+	PUSH %r8
+	PUSH %rcx
+	PUSH %rdx
+	PUSH %rsi
+	PUSH %rdi
 	movq %rsp, %rdi
 	movq %r11, %rsi
 	call cdm_gate_look
-	popq %rdi
-	.cfi_adjust_cfa_offset -8
-	popq %rsi
-	.cfi_adjust_cfa_offset -8
-	popq %rdx
-	.cfi_adjust_cfa_offset -8
-	popq %rcx
-	.cfi_adjust_cfa_offset -8
-	popq %r8
-	.cfi_adjust_cfa_offset -8
-	popq %r9
-	.cfi_adjust_cfa_offset -8
-	popq %r11
-	.cfi_adjust_cfa_offset -8
+	POP %rdi
+	POP %rsi
+	POP %rdx
+	POP %rcx
+	POP %r8
+	POP %r9
+	POP %r11
 	testq %rax, %rax
 	jz slow
 	jmp *%rax
@@ -110,14 +120,7 @@ slow:
 	movq %rcx, CDM_FRAME_GP+24(%rsp)
 	movq %r8, CDM_FRAME_GP+32(%rsp)
 	movq %r9, CDM_FRAME_GP+40(%rsp)
-	movups %xmm0, CDM_FRAME_XMM+0(%rsp)
-	movups %xmm1, CDM_FRAME_XMM+16(%rsp)
-	movups %xmm2, CDM_FRAME_XMM+32(%rsp)
-	movups %xmm3, CDM_FRAME_XMM+48(%rsp)
-	movups %xmm4, CDM_FRAME_XMM+64(%rsp)
-	movups %xmm5, CDM_FRAME_XMM+80(%rsp)
-	movups %xmm6, CDM_FRAME_XMM+96(%rsp)
-	movups %xmm7, CDM_FRAME_XMM+112(%rsp)
+	SAVE_VECTORS
 	movq %r11, CDM_FRAME_SLOT(%rsp)
 	leaq 16(%rbp), %rax
 	movq %rax, CDM_FRAME_STACK(%rsp)
@@ -147,6 +150,7 @@ slow:
 	.cfi_remember_state
 	leave
 	.cfi_def_cfa %rsp, 8
+	.cfi_restore %rbp
 	jmp *%r11
 	.cfi_restore_state
 
@@ -175,6 +179,7 @@ done:
 	movups CDM_FRAME_XMM+16(%rsp), %xmm1
 	leave
 	.cfi_def_cfa %rsp, 8
+	.cfi_restore %rbp
 	ret
 	.cfi_endproc
 	.size cdm_gate, .-cdm_gate
@@ -193,48 +198,22 @@ done:
 cdm_gate_made:
 	.cfi_startproc
 	.cfi_def_cfa_offset 16
-	pushq %r9
-	.cfi_adjust_cfa_offset 8
-	pushq %r8
-	.cfi_adjust_cfa_offset 8
-	pushq %rcx
-	.cfi_adjust_cfa_offset 8
-	pushq %rdx
-	.cfi_adjust_cfa_offset 8
-	pushq %rsi
-	.cfi_adjust_cfa_offset 8
-	pushq %rdi
-	.cfi_adjust_cfa_offset 8
-	pushq %rax
-	.cfi_adjust_cfa_offset 8
-	pushq %r10
-	.cfi_adjust_cfa_offset 8
-	pushq %r11
-	.cfi_adjust_cfa_offset 8
+	PUSH %r9
+	PUSH %r8
+	PUSH %rcx
+	PUSH %rdx
+	PUSH %rsi
+	PUSH %rdi
+	PUSH %rax
+	PUSH %r10
+	PUSH %r11
 	leaq 24(%rsp), %rdi
 	movq 72(%rsp), %rsi
 	movq CDM_STUB_SLOT(%rsi), %rsi
 	call cdm_gate_look_made
 	testl %eax, %eax
 	jnz made_slow
-	popq %r11
-	.cfi_adjust_cfa_offset -8
-	popq %r10
-	.cfi_adjust_cfa_offset -8
-	popq %rax
-	.cfi_adjust_cfa_offset -8
-	popq %rdi
-	.cfi_adjust_cfa_offset -8
-	popq %rsi
-	.cfi_adjust_cfa_offset -8
-	popq %rdx
-	.cfi_adjust_cfa_offset -8
-	popq %rcx
-	.cfi_adjust_cfa_offset -8
-	popq %r8
-	.cfi_adjust_cfa_offset -8
-	popq %r9
-	.cfi_adjust_cfa_offset -8
+	POP_ALL
 	ret
 
 made_slow:
@@ -269,14 +248,7 @@ made_slow:
 	movq %rax, CDM_FRAME_GP+32(%rsp)
 	movq 72(%rbp), %rax
 	movq %rax, CDM_FRAME_GP+40(%rsp)
-	movups %xmm0, CDM_FRAME_XMM+0(%rsp)
-	movups %xmm1, CDM_FRAME_XMM+16(%rsp)
-	movups %xmm2, CDM_FRAME_XMM+32(%rsp)
-	movups %xmm3, CDM_FRAME_XMM+48(%rsp)
-	movups %xmm4, CDM_FRAME_XMM+64(%rsp)
-	movups %xmm5, CDM_FRAME_XMM+80(%rsp)
-	movups %xmm6, CDM_FRAME_XMM+96(%rsp)
-	movups %xmm7, CDM_FRAME_XMM+112(%rsp)
+	SAVE_VECTORS
 	movq 80(%rbp), %rax
 	movq CDM_STUB_SLOT(%rax), %rax
 	movq %rax, CDM_FRAME_SLOT(%rsp)
@@ -299,16 +271,8 @@ made_slow:
 	leave
 	.cfi_remember_state
 	.cfi_def_cfa %rsp, 88
-	popq %r11
-	popq %r10
-	popq %rax
-	popq %rdi
-	popq %rsi
-	popq %rdx
-	popq %rcx
-	popq %r8
-	popq %r9
-	.cfi_def_cfa_offset 16
+	.cfi_restore %rbp
+	POP_ALL
 	ret
 	.cfi_restore_state
 
@@ -327,16 +291,9 @@ made_done: /* what the frame says is returned */
 	movq %rax, 24(%rbp)
 4:	leave
 	.cfi_def_cfa %rsp, 88
+	.cfi_restore %rbp
 made_return:
-	popq %r11
-	popq %r10
-	popq %rax
-	popq %rdi
-	popq %rsi
-	popq %rdx
-	popq %rcx
-	popq %r8
-	popq %r9
+	POP_ALL
 	leaq 8(%rsp), %rsp
 	.cfi_def_cfa_offset 8
 	ret
