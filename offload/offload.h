@@ -31,8 +31,8 @@ void cdm_engine_fork_prepare(void);
 void cdm_engine_fork_parent(void);
 void cdm_engine_fork_child(void);
 
-/* Registers what to call when the mechanism in force needs the program's SIGSEGV: the shim's handler. */
-void cdm_engine_on_faults(void (*install)(void));
+/* Registers what to call when the mechanism in force needs one of the program's signals, SIGSEGV or SIGBUS. */
+void cdm_engine_on_faults(void (*install)(int signal));
 /* Registers a question: is the program's own library for a routine, called from site, the reference BLAS? */
 void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site));
 /* A library that defines BLAS or LAPACK routines, and how libcdm sees the calls to it. */
@@ -48,9 +48,9 @@ struct cdm_provider {
 bool cdm_engine_own_thread(int tid);
 /* Registers what lists them: fills in at most max, returns how many. Called for the report. */
 void cdm_engine_on_providers(int (*list)(struct cdm_provider *providers, int max));
-/* A write to addr faulted: true when a mover had protected the page, and the writer, having waited, may try again.
- * Async-signal-safe. */
-bool cdm_fault(uintptr_t addr);
+/* A read of addr, or a write to it, faulted: true when the page was on its way or on the device, and the toucher, having
+ * waited, may try again. Async-signal-safe. */
+bool cdm_fault(uintptr_t addr, bool write);
 
 /* ---- memory: blocks (malloc and friends) ------------------------------------------------------------ */
 
@@ -81,10 +81,37 @@ int cdm_map_mprotect(void *addr, size_t len, int prot);
 void cdm_map_keep(const void *addr, size_t len);
 /* False when kernel accesses wait like the program's own, or when nothing ever moves: then there is nothing to pin. */
 extern bool cdm_pins_needed;
-/* The kernel is about to read or write [addr, addr+n) in a system call: waits for a mover, and keeps others away until drop.
- * Returns a number for drop; 0 when there is nothing to keep. Async-signal-safe as far as system calls are. */
-int cdm_pin_take(uintptr_t addr, size_t n);
+/* The kernel is about to read (or write) [addr, addr+n) in a system call: brings it home, waits for a mover, and keeps
+ * others away until drop. Returns a number for drop; 0 when there is nothing to keep. Async-signal-safe as far as system
+ * calls are. */
+int cdm_pin_take(uintptr_t addr, size_t n, bool write);
 void cdm_pin_drop(int pin);
+/* Moves a range to the device, or home. 0, -ENODEV, -ENOSPC, -EPERM, -EBUSY or -EFAULT (nothing is mapped there). */
+int cdm_engine_place(const void *p, size_t len, bool to_device);
+/* Fresh memory, all zeros: gets it to the device, where there is room. */
+void cdm_engine_birth(void *p, size_t len);
+/* The descriptor that watches pages of a private device, or -1. Any thread. */
+int cdm_engine_descriptor(void);
+/* Brings a range home and keeps it there until told otherwise. Whole regions. 0, -EPERM: memory that never moves anyway. */
+int cdm_engine_keep(const void *p, size_t len, bool keep);
+/* Bytes of a range by where they live. */
+struct cdm_placement {
+	size_t untracked, host, shared, device, moving, pinned;
+	uint64_t generation; /* of the first page's region; 0: untracked */
+};
+int cdm_engine_where(const void *p, size_t len, struct cdm_placement *where);
+
+/* Takes the device away: waits for operations, brings everything home, and has later calls run on the host; *home: the
+ * bytes that came. -ENODEV: there is none; -EBUSY: something is still there. Online gives it back. */
+int cdm_engine_offline(size_t *home);
+int cdm_engine_online(void);
+
+/* What has happened so far, see shim/cdm.h. */
+struct cdm_totals {
+	uint64_t calls, offloaded, declined, to_device, to_host, first_touch, staged, host_faults, evictions, thrash;
+	uint64_t device_bytes, device_peak, device_capacity;
+};
+void cdm_engine_totals(struct cdm_totals *totals);
 /* A library was unloaded: adopted static memory that is no longer mapped ends. */
 void cdm_map_dlclosed(void);
 

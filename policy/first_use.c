@@ -25,7 +25,7 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 {
 	struct cdm_decision d = {.call = CDM_PLACE_HOST};
 
-	if (facts->flops < facts->min_work)
+	if (!cdm_policy_worth(facts))
 		return d;
 	d.call = CDM_PLACE_MOVE;
 	for (int i = 0; i < facts->operands; i++)

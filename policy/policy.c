@@ -2,9 +2,24 @@
 
 const struct cdm_policy *cdm_policy_get(int kind)
 {
-	static const struct cdm_policy *const policies[] = {&cdm_policy_never, &cdm_policy_copy, &cdm_policy_first_use};
+	static const struct cdm_policy *const policies[] = {&cdm_policy_never, &cdm_policy_copy, &cdm_policy_first_use,
+							    &cdm_policy_in_place};
 	int count = (int)(sizeof(policies) / sizeof(policies[0]));
 	return kind >= 0 && kind < count ? policies[kind] : &cdm_policy_never;
+}
+
+bool cdm_policy_worth(const struct cdm_call_facts *facts)
+{
+	size_t away = 0, missing = 0;
+
+	if (facts->flops >= facts->min_work)
+		return true;
+	for (int i = 0; i < facts->operands; i++) {
+		const struct cdm_operand_facts *op = &facts->op[i];
+		away += op->away;
+		missing += op->resident < op->bytes ? op->bytes - op->resident : 0;
+	}
+	return away > missing;
 }
 
 /* value = (uses + 1) / (age + 1) / bytes: how often the device used a byte of it, discounted by how long ago. Large,

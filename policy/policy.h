@@ -18,6 +18,7 @@ struct cdm_operand_facts {
 	size_t bytes;    /* owned by the operand */
 	size_t resident; /* of its pages, bytes that are on the device already */
 	size_t span;     /* bytes from its first to its last page */
+	size_t away;     /* of these, bytes that only the device has, out of the CPU's reach */
 	bool movable;    /* its memory can move at all */
 	bool reads, writes;
 	bool scratch;  /* workspace, of no value before or after the call */
@@ -57,9 +58,13 @@ struct cdm_policy {
 };
 
 extern const struct cdm_policy cdm_policy_never, cdm_policy_copy, cdm_policy_first_use;
-/* By CDM_POLICY's number (order: never, copy, first-use). */
+extern const struct cdm_policy cdm_policy_in_place;
+/* By CDM_POLICY's number (order: never, copy, first-use, in-place). */
 const struct cdm_policy *cdm_policy_get(int kind);
 
+/* Shared by the policies: the call is worth the device by its flops, or its data is out of the CPU's reach and less would
+ * have to go there than to come home. */
+bool cdm_policy_worth(const struct cdm_call_facts *facts);
 /* Shared by the policies: the least uses per byte and age. */
 int cdm_policy_coldest(const struct cdm_candidate *candidates, int n);
 

@@ -1,10 +1,11 @@
-/* Under the remap mechanism a writer to a page on its way gets SIGSEGV and waits in its own thread.
+/* The signals that a CPU touch of memory on its way, or on the device, can be: SIGSEGV under mprotect, SIGBUS under
+ * userfaultfd. They are answered in the touching thread.
  *
- *   fault --- a mover write-protected the page --- wait, return: the instruction runs again
+ *   fault --- the engine has something to do with that page --- wait, return: the instruction runs again
  *     `------ anything else --- the program's own disposition, as if libcdm were not there
  *
- * The program's sigaction() and signal() for SIGSEGV change the kept disposition only. SIGSEGV is taken out of the
- * masks that it sets: a fault with the signal blocked would kill the process.
+ * The program's sigaction() and signal() for a signal taken over change the kept disposition only. It is taken out of the
+ * masks that the program sets: a fault with the signal blocked would kill the process.
  */
 #include "shim/fault.h"
 
@@ -12,39 +13,50 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "offload/base/lock.h"
 #include "offload/offload.h"
 #include "shim/hook.h"
 
-static _Atomic bool installed;
-static cdm_lock lock; /* guards program; signals are blocked while it is held */
-static struct sigaction program;
+enum { SEGV, BUS, SIGNALS };
 
-static struct sigaction program_get(void)
+static _Atomic bool installed[SIGNALS];
+static _Atomic bool any;                  /* of them */
+static cdm_lock lock;                     /* guards program; signals are blocked while it is held */
+static struct sigaction program[SIGNALS]; /* the program's dispositions */
+
+/* Its index, or -1: not one of the two, or not taken over. */
+static int taken(int sig)
+{
+	int i = sig == SIGSEGV ? SEGV : sig == SIGBUS ? BUS : -1;
+	return i >= 0 && atomic_load_explicit(&installed[i], memory_order_relaxed) ? i : -1;
+}
+
+static struct sigaction program_get(int i)
 {
 	uint64_t mask;
 
 	cdm_sys_block_all(&mask);
 	cdm_lock_take(&lock);
-	struct sigaction sa = program;
-	if (program.sa_flags & SA_RESETHAND)
-		program.sa_handler = SIG_DFL;
+	struct sigaction sa = program[i];
+	if (sa.sa_flags & SA_RESETHAND)
+		program[i].sa_handler = SIG_DFL;
 	cdm_lock_drop(&lock);
 	cdm_sys_unblock(&mask);
 	return sa;
 }
 
-static void program_exchange(const struct sigaction *act, struct sigaction *old)
+static void program_exchange(int i, const struct sigaction *act, struct sigaction *old)
 {
 	uint64_t mask;
 
 	cdm_sys_block_all(&mask);
 	cdm_lock_take(&lock);
-	struct sigaction was = program;
+	struct sigaction was = program[i];
 	if (act)
-		program = *act;
+		program[i] = *act;
 	cdm_lock_drop(&lock);
 	cdm_sys_unblock(&mask);
 	if (old)
@@ -64,7 +76,7 @@ static void die(int sig, const siginfo_t *info)
 /* Hands the signal on with the mask that the kernel would have set. */
 static void chain(int sig, siginfo_t *info, void *context)
 {
-	struct sigaction sa = program_get();
+	struct sigaction sa = program_get(sig == SIGSEGV ? SEGV : BUS);
 	uint64_t mask;
 
 	if (!(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_IGN && info->si_code <= 0)
@@ -82,59 +94,84 @@ static void chain(int sig, siginfo_t *info, void *context)
 		sa.sa_handler(sig);
 }
 
+/* Page-fault error code, bit 1: the access was a write (Intel SDM vol. 3, 4.7; kept in the context by
+ * arch/x86/mm/fault.c for SIGSEGV and SIGBUS alike). */
+static bool is_write(const void *context)
+{
+	return ((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2;
+}
+
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	if (info->si_code <= 0 || !cdm_fault((uintptr_t)info->si_addr))
+	if (info->si_code <= 0 || !cdm_fault((uintptr_t)info->si_addr, is_write(context)))
 		chain(sig, info, context);
 	errno = saved;
 }
 
-void cdm_fault_install(void)
+void cdm_fault_install(int sig)
 {
 	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	int i = sig == SIGSEGV ? SEGV : BUS;
 
-	if (atomic_exchange(&installed, true))
+	if (atomic_exchange(&installed[i], true))
 		return;
-	cdm_next.sigaction(SIGSEGV, &sa, &program);
+	cdm_next.sigaction(sig, &sa, &program[i]);
+	atomic_store(&any, true);
+}
+
+static bool any_taken(void)
+{
+	return atomic_load_explicit(&any, memory_order_relaxed);
+}
+
+/* A mask without the signals that are taken over. */
+static void open_mask(sigset_t *set)
+{
+	if (taken(SIGSEGV) >= 0)
+		sigdelset(set, SIGSEGV);
+	if (taken(SIGBUS) >= 0)
+		sigdelset(set, SIGBUS);
 }
 
 CDM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction open_;
+	int i = taken(sig);
 
-	if (!atomic_load_explicit(&installed, memory_order_relaxed))
+	if (!any_taken())
 		return cdm_next.sigaction(sig, act, old);
-	if (sig != SIGSEGV) {
-		if (act) {
-			open_ = *act;
-			sigdelset(&open_.sa_mask, SIGSEGV);
-			act = &open_;
-		}
-		return cdm_next.sigaction(sig, act, old);
+	if (i >= 0) {
+		program_exchange(i, act, old);
+		return 0;
 	}
-	program_exchange(act, old);
-	return 0;
+	if (act) {
+		open_ = *act;
+		open_mask(&open_.sa_mask);
+		act = &open_;
+	}
+	return cdm_next.sigaction(sig, act, old);
 }
 
 CDM_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 {
 	struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+	int i = taken(sig);
 
-	if (sig != SIGSEGV || !atomic_load_explicit(&installed, memory_order_relaxed))
+	if (i < 0)
 		return cdm_next.signal(sig, handler);
-	program_exchange(&act, &old);
+	program_exchange(i, &act, &old);
 	return old.sa_handler;
 }
 
-/* The program's mask without SIGSEGV, while faults may come. */
+/* The program's mask without what is taken over. */
 static const sigset_t *unblockable(int how, const sigset_t *set, sigset_t *copy)
 {
-	if (!set || how == SIG_UNBLOCK || !atomic_load_explicit(&installed, memory_order_relaxed))
+	if (!set || how == SIG_UNBLOCK || !any_taken())
 		return set;
 	*copy = *set;
-	sigdelset(copy, SIGSEGV);
+	open_mask(copy);
 	return copy;
 }
 

@@ -98,6 +98,13 @@ static void first_free(void *p)
 		cdm_next.free(p);
 }
 
+static void first_closefrom(int first)
+{
+	cdm_hook_resolve();
+	if (cdm_next.closefrom != first_closefrom)
+		cdm_next.closefrom(first);
+}
+
 FORWARD(realloc, void *, (void *p, size_t n), (p, n))
 FORWARD(memalign, void *, (size_t align, size_t n), (align, n))
 FORWARD(posix_memalign, int, (void **out, size_t align, size_t n), (out, align, n))
@@ -110,6 +117,18 @@ FORWARD(mlock, int, (const void *addr, size_t len), (addr, len))
 FORWARD(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len, flags))
 FORWARD(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))
 FORWARD(pthread_attr_setstack, int, (pthread_attr_t * attr, void *addr, size_t len), (attr, addr, len))
+FORWARD(open, int, (const char *path, int flags, mode_t mode), (path, flags, mode))
+FORWARD(open64, int, (const char *path, int flags, mode_t mode), (path, flags, mode))
+FORWARD(openat, int, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))
+FORWARD(openat64, int, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))
+FORWARD(close, int, (int fd), (fd))
+FORWARD(close_range, int, (unsigned first, unsigned last, int flags), (first, last, flags))
+FORWARD(aio_read, int, (struct aiocb * cb), (cb))
+FORWARD(aio_write, int, (struct aiocb * cb), (cb))
+FORWARD(aio_read64, int, (struct aiocb64 * cb), (cb))
+FORWARD(aio_write64, int, (struct aiocb64 * cb), (cb))
+FORWARD(mlockall, int, (int flags), (flags))
+FORWARD(syscall, long, (long nr, long a, long b, long c, long d, long e, long f), (nr, a, b, c, d, e, f))
 FORWARD(dlclose, int, (void *handle), (handle))
 FORWARD(dlopen, void *, (const char *path, int flags), (path, flags))
 FORWARD(dlsym, void *, (void *handle, const char *name), (handle, name))

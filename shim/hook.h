@@ -8,6 +8,7 @@
 #ifndef CDM_SHIM_HOOK_H
 #define CDM_SHIM_HOOK_H
 
+#include <aio.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,6 +16,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+
+#undef fread_unlocked /* glibc's macros */
+#undef fwrite_unlocked
 
 #define CDM_EXPORT __attribute__((visibility("default")))
 
@@ -35,6 +39,19 @@
 	X(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len, flags))                             \
 	X(sigaltstack, int, (const stack_t *stack, stack_t *old), (stack, old))                                        \
 	X(pthread_attr_setstack, int, (pthread_attr_t * attr, void *addr, size_t len), (attr, addr, len))              \
+	X(open, int, (const char *path, int flags, mode_t mode), (path, flags, mode))                                  \
+	X(open64, int, (const char *path, int flags, mode_t mode), (path, flags, mode))                                \
+	X(openat, int, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))                  \
+	X(openat64, int, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))                \
+	X(close, int, (int fd), (fd))                                                                                  \
+	X(close_range, int, (unsigned first, unsigned last, int flags), (first, last, flags))                          \
+	X(closefrom, void, (int first), (first))                                                                       \
+	X(aio_read, int, (struct aiocb * cb), (cb))                                                                    \
+	X(aio_write, int, (struct aiocb * cb), (cb))                                                                   \
+	X(aio_read64, int, (struct aiocb64 * cb), (cb))                                                                \
+	X(aio_write64, int, (struct aiocb64 * cb), (cb))                                                               \
+	X(mlockall, int, (int flags), (flags))                                                                         \
+	X(syscall, long, (long nr, long a, long b, long c, long d, long e, long f), (nr, a, b, c, d, e, f))            \
 	X(dlclose, int, (void *handle), (handle))                                                                      \
 	X(dlopen, void *, (const char *path, int flags), (path, flags))                                                \
 	X(dlsym, void *, (void *handle, const char *name), (handle, name))                                             \
@@ -43,43 +60,72 @@
 	X(sigprocmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))                            \
 	X(pthread_sigmask, int, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 
-/* Calls that hand a buffer to the kernel: X(name, return type, parameters, arguments, buffer, bytes) */
+/* Calls that hand a buffer to the kernel: X(name, return type, parameters, arguments, buffer, bytes, whether the kernel
+ * writes there) */
 #define CDM_BUFFER_HOOKS(X)                                                                                            \
-	X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), p, n)                                                \
-	X(pread, ssize_t, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), p, n)                                 \
-	X(pread64, ssize_t, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), p, n)                             \
-	X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), p, n)                                         \
-	X(pwrite, ssize_t, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at), p, n)                          \
-	X(pwrite64, ssize_t, (int fd, const void *p, size_t n, off64_t at), (fd, p, n, at), p, n)                      \
-	X(recv, ssize_t, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), p, n)                              \
-	X(send, ssize_t, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), p, n)                        \
+	X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), p, n, 1)                                             \
+	X(pread, ssize_t, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), p, n, 1)                              \
+	X(pread64, ssize_t, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), p, n, 1)                          \
+	X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), p, n, 0)                                      \
+	X(pwrite, ssize_t, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at), p, n, 0)                       \
+	X(pwrite64, ssize_t, (int fd, const void *p, size_t n, off64_t at), (fd, p, n, at), p, n, 0)                   \
+	X(recv, ssize_t, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), p, n, 1)                           \
+	X(send, ssize_t, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), p, n, 0)                     \
 	X(recvfrom, ssize_t, (int fd, void *p, size_t n, int flags, struct sockaddr *from, socklen_t *len),            \
-	  (fd, p, n, flags, from, len), p, n)                                                                          \
+	  (fd, p, n, flags, from, len), p, n, 1)                                                                       \
 	X(sendto, ssize_t, (int fd, const void *p, size_t n, int flags, const struct sockaddr *to, socklen_t len),     \
-	  (fd, p, n, flags, to, len), p, n)                                                                            \
-	X(getrandom, ssize_t, (void *p, size_t n, unsigned flags), (p, n, flags), p, n)                                \
-	X(fread, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)                       \
-	X(fwrite, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n)                \
-	X(__read_chk, ssize_t, (int fd, void *p, size_t n, size_t room), (fd, p, n, room), p, n)                       \
-	X(__pread_chk, ssize_t, (int fd, void *p, size_t n, off_t at, size_t room), (fd, p, n, at, room), p, n)        \
-	X(__pread64_chk, ssize_t, (int fd, void *p, size_t n, off64_t at, size_t room), (fd, p, n, at, room), p, n)    \
-	X(__recv_chk, ssize_t, (int fd, void *p, size_t n, size_t room, int flags), (fd, p, n, room, flags), p, n)     \
+	  (fd, p, n, flags, to, len), p, n, 0)                                                                         \
+	X(getrandom, ssize_t, (void *p, size_t n, unsigned flags), (p, n, flags), p, n, 1)                             \
+	X(getentropy, int, (void *p, size_t n), (p, n), p, n, 1)                                                       \
+	X(readlink, ssize_t, (const char *path, char *p, size_t n), (path, p, n), p, n, 1)                             \
+	X(readlinkat, ssize_t, (int fd, const char *path, char *p, size_t n), (fd, path, p, n), p, n, 1)               \
+	X(getcwd, char *, (char *p, size_t n), (p, n), p, n, 1)                                                        \
+	X(getdents64, ssize_t, (int fd, void *p, size_t n), (fd, p, n), p, n, 1)                                       \
+	X(getxattr, ssize_t, (const char *path, const char *name, void *p, size_t n), (path, name, p, n), p, n, 1)     \
+	X(fgetxattr, ssize_t, (int fd, const char *name, void *p, size_t n), (fd, name, p, n), p, n, 1)                \
+	X(msgsnd, int, (int id, const void *p, size_t n, int flags), (id, p, n, flags), p, n + sizeof(long), 0)        \
+	X(msgrcv, ssize_t, (int id, void *p, size_t n, long type, int flags), (id, p, n, type, flags), p,              \
+	  n + sizeof(long), 1)                                                                                         \
+	X(mincore, int, (void *a, size_t n, unsigned char *p), (a, n, p), p, (n + 4095) / 4096, 1)                     \
+	X(fread, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 1)                    \
+	X(fwrite, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 0)             \
+	X(fread_unlocked, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 1)           \
+	X(fwrite_unlocked, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 0)    \
+	X(__read_chk, ssize_t, (int fd, void *p, size_t n, size_t room), (fd, p, n, room), p, n, 1)                    \
+	X(__pread_chk, ssize_t, (int fd, void *p, size_t n, off_t at, size_t room), (fd, p, n, at, room), p, n, 1)     \
+	X(__pread64_chk, ssize_t, (int fd, void *p, size_t n, off64_t at, size_t room), (fd, p, n, at, room), p, n, 1) \
+	X(__recv_chk, ssize_t, (int fd, void *p, size_t n, size_t room, int flags), (fd, p, n, room, flags), p, n, 1)  \
 	X(__recvfrom_chk, ssize_t,                                                                                     \
 	  (int fd, void *p, size_t n, size_t room, int flags, struct sockaddr *from, socklen_t *len),                  \
-	  (fd, p, n, room, flags, from, len), p, n)                                                                    \
+	  (fd, p, n, room, flags, from, len), p, n, 1)                                                                 \
+	X(__readlink_chk, ssize_t, (const char *path, char *p, size_t n, size_t room), (path, p, n, room), p, n, 1)    \
+	X(__getcwd_chk, char *, (char *p, size_t n, size_t room), (p, n, room), p, n, 1)                               \
 	X(__fread_chk, size_t, (void *p, size_t room, size_t each, size_t n, FILE *f), (p, room, each, n, f), p,       \
-	  each *n)
+	  each *n, 1)                                                                                                  \
+	X(__fread_unlocked_chk, size_t, (void *p, size_t room, size_t each, size_t n, FILE *f), (p, room, each, n, f), \
+	  p, each *n, 1)
 
-/* Calls that hand over a list of buffers: X(name, return type, parameters, arguments, list, entries) */
+/* Calls that hand over a list of buffers: X(name, return type, parameters, arguments, list, entries, whether the kernel
+ * writes there) */
 #define CDM_VECTOR_HOOKS(X)                                                                                            \
-	X(readv, ssize_t, (int fd, const struct iovec *iov, int n), (fd, iov, n), iov, n)                              \
-	X(writev, ssize_t, (int fd, const struct iovec *iov, int n), (fd, iov, n), iov, n)                             \
-	X(preadv, ssize_t, (int fd, const struct iovec *iov, int n, off_t at), (fd, iov, n, at), iov, n)               \
-	X(pwritev, ssize_t, (int fd, const struct iovec *iov, int n, off_t at), (fd, iov, n, at), iov, n)              \
-	X(preadv64, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at), iov, n)           \
-	X(pwritev64, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at), iov, n)          \
-	X(recvmsg, ssize_t, (int fd, struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen)          \
-	X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen)
+	X(readv, ssize_t, (int fd, const struct iovec *iov, int n), (fd, iov, n), iov, n, 1)                           \
+	X(writev, ssize_t, (int fd, const struct iovec *iov, int n), (fd, iov, n), iov, n, 0)                          \
+	X(preadv, ssize_t, (int fd, const struct iovec *iov, int n, off_t at), (fd, iov, n, at), iov, n, 1)            \
+	X(pwritev, ssize_t, (int fd, const struct iovec *iov, int n, off_t at), (fd, iov, n, at), iov, n, 0)           \
+	X(preadv64, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at), iov, n, 1)        \
+	X(pwritev64, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at), iov, n, 0)       \
+	X(preadv2, ssize_t, (int fd, const struct iovec *iov, int n, off_t at, int flags), (fd, iov, n, at, flags),    \
+	  iov, n, 1)                                                                                                   \
+	X(pwritev2, ssize_t, (int fd, const struct iovec *iov, int n, off_t at, int flags), (fd, iov, n, at, flags),   \
+	  iov, n, 0)                                                                                                   \
+	X(preadv64v2, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at, int flags),                        \
+	  (fd, iov, n, at, flags), iov, n, 1)                                                                          \
+	X(pwritev64v2, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at, int flags),                       \
+	  (fd, iov, n, at, flags), iov, n, 0)                                                                          \
+	X(vmsplice, ssize_t, (int fd, const struct iovec *iov, size_t n, unsigned flags), (fd, iov, n, flags), iov, n, \
+	  1)                                                                                                           \
+	X(recvmsg, ssize_t, (int fd, struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen, 1)       \
+	X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen, 0)
 
 struct cdm_next {
 #define X(name, type, params, args, ...) type(*name) params;

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 
 #include "offload/offload.h"
+#include "shim/api.h"
+#include "shim/device_file.h"
 #include "shim/hook.h"
 
 static int result(int r)
@@ -24,11 +26,15 @@ static void *address(void *p)
 
 CDM_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
+	if (cdm_device_file_is(fd, flags))
+		return address(cdm_device_file_map(addr, len, prot, flags, __builtin_return_address(0)));
 	return address(cdm_map_mmap(addr, len, prot, flags, fd, off, __builtin_return_address(0)));
 }
 
 CDM_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t off)
 {
+	if (cdm_device_file_is(fd, flags))
+		return address(cdm_device_file_map(addr, len, prot, flags, __builtin_return_address(0)));
 	return address(cdm_map_mmap(addr, len, prot, flags, fd, off, __builtin_return_address(0)));
 }
 
@@ -51,6 +57,10 @@ CDM_EXPORT void *mremap(void *addr, size_t old, size_t len, int flags, ...)
 
 CDM_EXPORT int madvise(void *addr, size_t len, int advice)
 {
+	int r;
+
+	if (cdm_api_advice(addr, len, advice, &r))
+		return result(r);
 	return result(cdm_map_madvise(addr, len, advice));
 }
 
@@ -84,4 +94,11 @@ CDM_EXPORT int pthread_attr_setstack(pthread_attr_t *attr, void *addr, size_t le
 {
 	cdm_map_keep(addr, len);
 	return cdm_next.pthread_attr_setstack(attr, addr, len);
+}
+
+CDM_EXPORT int mlockall(int flags)
+{
+	if (flags & MCL_CURRENT)
+		cdm_map_keep(NULL, (size_t)1 << 47);
+	return cdm_next.mlockall(flags);
 }

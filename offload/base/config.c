@@ -25,15 +25,17 @@ struct choice {
 };
 
 static const struct choice device_choices[] = {
-	{"none", CDM_DEVICE_NONE, false}, {"emu", CDM_DEVICE_EMU, false},  {"emu:private", CDM_DEVICE_EMU, true},
-	{"numa:", CDM_DEVICE_EMU, true},  {"cuda:", CDM_DEVICE_EMU, true}, {NULL, 0, false},
+	{"none", CDM_DEVICE_NONE, false},
+	{"emu", CDM_DEVICE_EMU, false},
+	{"emu:private", CDM_DEVICE_EMU_PRIVATE, false},
+	{"numa:", CDM_DEVICE_EMU, true},
+	{"cuda:", CDM_DEVICE_EMU, true},
+	{NULL, 0, false},
 };
 static const struct choice policy_choices[] = {
-	{"never", CDM_POLICY_NEVER, false},
-	{"copy", CDM_POLICY_COPY, false},
-	{"first-use", CDM_POLICY_FIRST_USE, false},
-	{"adaptive", CDM_POLICY_FIRST_USE, true},
-	{NULL, 0, false},
+	{"never", CDM_POLICY_NEVER, false},         {"copy", CDM_POLICY_COPY, false},
+	{"first-use", CDM_POLICY_FIRST_USE, false}, {"in-place", CDM_POLICY_IN_PLACE, false},
+	{"adaptive", CDM_POLICY_FIRST_USE, true},   {NULL, 0, false},
 };
 static const struct choice hook_choices[] = {
 	{"auto", CDM_HOOK_AUTO, false},
@@ -225,6 +227,59 @@ static int read_file(const struct option *o, const char *s, void *field)
 	return 0;
 }
 
+static const char *const fault_names[CDM_FAULT_OPS] = {
+	[CDM_FAULT_ALLOC] = "alloc",
+	[CDM_FAULT_COPY_OUT] = "copy-out",
+	[CDM_FAULT_COPY_HOME] = "copy-home",
+	[CDM_FAULT_COMPUTE] = "compute",
+};
+
+/* NAME:N[+] at s; returns its end, or NULL. */
+static const char *read_fault(const char *s, struct cdm_fault_rule rules[CDM_FAULT_OPS])
+{
+	size_t name = strcspn(s, ":"), digits = s[name] ? strspn(s + name + 1, "0123456789") : 0;
+	const char *end = s + name + 1 + digits;
+	uint64_t n = 0;
+	int op = 0;
+
+	while (op < CDM_FAULT_OPS && (strlen(fault_names[op]) != name || strncmp(fault_names[op], s, name)))
+		op++;
+	if (op == CDM_FAULT_OPS || digits < 1 || digits > 18 || rules[op].first)
+		return NULL;
+	for (const char *d = s + name + 1; d < end; d++)
+		n = n * 10 + (uint64_t)(*d - '0');
+	rules[op] = (struct cdm_fault_rule){n, *end == '+'};
+	if (!n || (rules[op].onwards && op == CDM_FAULT_COPY_HOME))
+		return NULL;
+	return end + rules[op].onwards;
+}
+
+int cdm_config_faults(const char *spec, struct cdm_fault_rule rules[CDM_FAULT_OPS])
+{
+	struct cdm_fault_rule read[CDM_FAULT_OPS] = {0};
+
+	for (const char *s = spec;; s++) {
+		s = read_fault(s, read);
+		if (!s || (*s && *s != ','))
+			return -EINVAL;
+		if (!*s)
+			break;
+	}
+	memcpy(rules, read, sizeof(read));
+	return 0;
+}
+
+static int read_faults(const struct option *o, const char *s, void *field)
+{
+	struct cdm_fault_rule rules[CDM_FAULT_OPS];
+
+	(void)o;
+	if (cdm_config_faults(s, rules) < 0)
+		return -EINVAL;
+	*(const char **)field = keep("", "", s);
+	return 0;
+}
+
 static void show_string(const struct option *o, struct cdm_text *t, const void *field)
 {
 	const char *s = *(const char *const *)field;
@@ -242,6 +297,7 @@ static const struct kind kind_size = {read_size, show_size, NULL};
 static const struct kind kind_work = {read_work, show_work, NULL};
 static const struct kind kind_threads = {read_threads, show_threads, NULL};
 static const struct kind kind_path = {read_path, show_string, NULL};
+static const struct kind kind_fault = {read_faults, show_string, NULL};
 static const struct kind kind_file = {read_file, show_string, NULL};
 
 /* ---- the table -------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 	X(FORM, "form", "a form of the call that the device does not take")                                            \
 	X(PROTECTED, "protected", "an operand is not accessible as the call needs")                                    \
 	X(NO_MEMORY, "no_memory", "the device had no room")                                                            \
+	X(OFFLINE, "offline", "the device was offline")                                                                \
 	X(STARTING, "starting", "another thread was opening the compute library")                                      \
 	X(FORK, "fork", "a fork interrupted an operation of this process")                                             \
 	X(FAILED, "failed", "the device reported an error")
@@ -69,7 +70,7 @@ struct cdm_stats {
 	cdm_counter to_device, to_host, first_touch, staged; /* bytes */
 	cdm_counter reused;                                  /* bytes found resident by a call */
 	cdm_counter in_place;                                /* bytes the device used at home */
-	cdm_counter host_faults, evictions;
+	cdm_counter host_faults, evictions, thrash;
 	uint64_t start_ns;
 };
 extern struct cdm_stats cdm_stats;

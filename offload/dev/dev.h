@@ -15,7 +15,8 @@
  * is also a valid host pointer.
  *
  * A coherent device's frames may leave their range for a program's address (the `move` and `remap` mechanisms of
- * mem/): they stay charged until discharge(), wherever they live.
+ * mem/): they stay charged until discharge(), wherever they live. A private device's memory stays in its range, and the
+ * program's bytes are copied there and back; what lies around committed pages in a reservation can be read.
  *
  * All return 0 or a negative errno; thread-safe. Lengths are multiples of a page. */
 struct cdm_mem_ops {
@@ -27,10 +28,13 @@ struct cdm_mem_ops {
 	int (*reserve)(size_t len, void **dva);
 	/* Gives [dva, dva+len), already charged, memory that reads as zeros. -ENOMEM: the machine has none. */
 	int (*commit)(void *dva, size_t len);
+	/* Takes the memory of [dva, dva+len) away again; it stays charged. Private devices. */
+	void (*decommit)(void *dva, size_t len);
 	/* Ends a reservation; whatever memory is still in it goes, and stays charged. */
 	void (*unreserve)(void *dva, size_t len);
-	/* Copies between host and device; done on return. */
-	int (*copy)(void *dst, const void *src, size_t len);
+	/* Copies host to device and back; done on return. -EIO: failed, dst holds anything. */
+	int (*copy_out)(void *dva, const void *host, size_t len);
+	int (*copy_home)(void *host, const void *dva, size_t len);
 	/* Takes bytes of the capacity, or gives them back. -ENOSPC: not that much is left. */
 	int (*charge)(size_t bytes);
 	void (*discharge)(size_t bytes);
@@ -47,6 +51,8 @@ struct cdm_compute_ops {
 	/* Runs call on call->arg[] and sets its result and info. -EIO: failed, outputs may be half-written. -EOVERFLOW,
 	 * -ENOMEM: not started. */
 	int (*run)(struct cdm_call *call);
+	/* run() may fail half-way: whoever calls it keeps what the call overwrites. */
+	bool fallible;
 	void *(*entry)(int routine);   /* Fortran-ABI entry point or NULL */
 	bool (*owns_thread)(int tid);  /* false also when nobody knows */
 	const char *(*describe)(void); /* "OpenBLAS 0.3.21, core Zen, 2 threads" */
@@ -61,7 +67,7 @@ struct cdm_device {
 	const struct cdm_compute_ops *compute;
 };
 
-extern const struct cdm_mem_ops cdm_mem_emu;
+extern const struct cdm_mem_ops cdm_mem_emu, cdm_mem_emu_private;
 extern const struct cdm_compute_ops cdm_compute_blas;
 /* The table that cdm_engine_routines() registered. */
 extern const struct cdm_routine *cdm_routines;

@@ -1,9 +1,12 @@
-/* The emulated coherent device's memory: anonymous, 2 MiB-backed memory with an enforced capacity.
+/* The emulated devices' memory: anonymous, 2 MiB-backed memory with an enforced capacity.
  *
  * The kernel is the arena's allocator: a reservation is an inaccessible mapping, committing makes it writable
  * and fills it with (huge) pages. The capacity is a count of bytes, because frames leave their reservation for
  * the program's addresses. Frames are interchangeable with the host's: when a region moves here, the frame that
  * it leaves behind can serve the next arrival, so a steady stream of moves costs copies and no fresh pages.
+ *
+ * The private device is the same arena without that: its memory stays where it was reserved, at other addresses than
+ * the program's, and whoever computes there uses these.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -45,10 +48,10 @@ static void emu_discharge(size_t bytes)
 	atomic_fetch_sub(&used, bytes);
 }
 
-static int emu_reserve(size_t len, void **dva)
+static int reserve(size_t len, int prot, void **dva)
 {
 	size_t align = len >= CDM_HUGE ? CDM_HUGE : CDM_PAGE;
-	char *p = cdm_sys_mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = cdm_sys_mmap(NULL, len + align, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (cdm_sys_failed(p))
 		return -ENOMEM;
@@ -60,6 +63,27 @@ static int emu_reserve(size_t len, void **dva)
 	return 0;
 }
 
+static int emu_reserve(size_t len, void **dva)
+{
+	return reserve(len, PROT_NONE, dva);
+}
+
+/* Readable all over, as compute libraries read around their operands (see CDM_BLOCK_MARGIN in mem/block.c). */
+static int private_reserve(size_t len, void **dva)
+{
+	int r = reserve(len, PROT_READ | PROT_WRITE, dva);
+
+	if (!r && len >= CDM_HUGE)
+		cdm_sys_madvise(*dva, len, MADV_HUGEPAGE);
+	return r;
+}
+
+static int populate(void *dva, size_t len)
+{
+	int r = cdm_sys_madvise(dva, len, MADV_POPULATE_WRITE);
+	return r == -EINVAL ? 0 : r; /* before 5.14: the first touch does it */
+}
+
 static int emu_commit(void *dva, size_t len)
 {
 	int r = cdm_sys_mprotect(dva, len, PROT_READ | PROT_WRITE);
@@ -68,8 +92,12 @@ static int emu_commit(void *dva, size_t len)
 		return r;
 	if (len >= CDM_HUGE)
 		cdm_sys_madvise(dva, len, MADV_HUGEPAGE);
-	r = cdm_sys_madvise(dva, len, MADV_POPULATE_WRITE);
-	return r == -EINVAL ? 0 : r; /* before 5.14: the first touch does it */
+	return populate(dva, len);
+}
+
+static void emu_decommit(void *dva, size_t len)
+{
+	cdm_sys_madvise(dva, len, MADV_DONTNEED);
 }
 
 static void emu_unreserve(void *dva, size_t len)
@@ -103,8 +131,26 @@ const struct cdm_mem_ops cdm_mem_emu = {
 	.open = emu_open,
 	.reserve = emu_reserve,
 	.commit = emu_commit,
+	.decommit = emu_decommit,
 	.unreserve = emu_unreserve,
-	.copy = emu_copy,
+	.copy_out = emu_copy,
+	.copy_home = emu_copy,
+	.charge = emu_charge,
+	.discharge = emu_discharge,
+	.capacity = emu_capacity,
+	.in_use = emu_in_use,
+	.peak = emu_peak,
+};
+
+const struct cdm_mem_ops cdm_mem_emu_private = {
+	.name = "emu:private",
+	.open = emu_open,
+	.reserve = private_reserve,
+	.commit = populate,
+	.decommit = emu_decommit,
+	.unreserve = emu_unreserve,
+	.copy_out = emu_copy,
+	.copy_home = emu_copy,
 	.charge = emu_charge,
 	.discharge = emu_discharge,
 	.capacity = emu_capacity,

@@ -17,6 +17,7 @@
 
 #include "offload/base/lock.h"
 #include "offload/base/stats.h"
+#include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 
 #define BINS 128
@@ -426,6 +427,8 @@ bool cdm_block_free(void *p)
 		return false;
 	if (cdm_map_frozen)
 		return true; /* stays mapped for the rest of the child's life */
+	if (r->image || r->armed)
+		cdm_recall_for_change(r->base, r->len, true);
 	bool keep = reusable(r);
 	if (!keep || r->uses)
 		return free_slowly(r, keep);
@@ -442,6 +445,19 @@ bool cdm_block_free(void *p)
 }
 
 /* ---- realloc ---- */
+
+/* Takes the map lock with no mover on the block and nothing of it on a private device. */
+static void block_lock(struct cdm_region *r, uint64_t *mask)
+{
+	for (;;) {
+		cdm_map_enter(mask);
+		cdm_region_settle(r->base, r->len, mask);
+		if (!r->image && !r->armed)
+			return;
+		cdm_map_leave(mask);
+		cdm_recall_for_change(r->base, r->len, false);
+	}
+}
 
 static void *realloc_copy(struct cdm_region *r, size_t size, const void *site)
 {
@@ -466,8 +482,7 @@ static void *realloc_grow(struct cdm_region *r, size_t len, const void *site)
 
 	size_t whole = len + CDM_BLOCK_MARGIN;
 
-	cdm_map_enter(&mask);
-	cdm_region_settle(r->base, was, &mask);
+	block_lock(r, &mask);
 	if (r->margin) /* a mapping of its own as soon as the block was advised: the new margin is a part that grows */
 		cdm_sys_munmap((char *)old + was, CDM_BLOCK_MARGIN);
 	r->margin = false;
@@ -497,8 +512,7 @@ static void realloc_shrink(struct cdm_region *r, size_t len)
 	size_t more = r->len - len;
 	uint64_t mask;
 
-	cdm_map_enter(&mask);
-	cdm_region_settle(r->base, r->len, &mask);
+	block_lock(r, &mask);
 	bool margin = r->margin;
 	cdm_region_cut(tail, more);
 	r->margin = margin;

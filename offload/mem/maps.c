@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "offload/base/copy.h"
+#include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 #include "offload/offload.h"
 
@@ -21,6 +22,32 @@ static bool trackable(size_t len, int prot, int flags)
 	       !(flags & (MAP_HUGETLB | MAP_GROWSDOWN | MAP_LOCKED | MAP_STACK));
 }
 
+/* A private device has something of the range, or watches it. */
+static bool watched(uintptr_t at, uintptr_t end)
+{
+	for (cdm_word word; at < end;) {
+		at = cdm_pagemap_run(at, end, &word);
+		const struct cdm_region *r = cdm_region_get(word);
+		if (r && (r->image || r->armed))
+			return true;
+	}
+	return false;
+}
+
+/* Takes the map lock with no mover on the range and nothing of it on a private device. gone: the range is about to be
+ * unmapped. */
+static void range_lock(uintptr_t at, size_t len, bool gone, uint64_t *mask)
+{
+	for (;;) {
+		cdm_map_enter(mask);
+		cdm_region_settle(at, len, mask);
+		if (!watched(at, at + len))
+			return;
+		cdm_map_leave(mask);
+		cdm_recall_for_change(at, len, gone);
+	}
+}
+
 /* Ends tracking of a range that is about to be unmapped or replaced. */
 static void range_leave(void *addr, size_t len)
 {
@@ -30,8 +57,7 @@ static void range_leave(void *addr, size_t len)
 	len = cdm_round_up(len, CDM_PAGE);
 	if (cdm_map_frozen || cdm_pagemap_empty(at, len))
 		return;
-	cdm_map_enter(&mask);
-	cdm_region_settle(at, len, &mask);
+	range_lock(at, len, true, &mask);
 	cdm_region_cut(at, len);
 	cdm_map_leave(&mask);
 }
@@ -86,8 +112,7 @@ static bool range_enter(void *addr, size_t *len, uint64_t *mask)
 	*len = cdm_round_up(*len, CDM_PAGE);
 	if (cdm_map_frozen || !plausible(addr, *len) || cdm_pagemap_empty(at, *len))
 		return false;
-	cdm_map_enter(mask);
-	cdm_region_settle(at, *len, mask);
+	range_lock(at, *len, false, mask);
 	return true;
 }
 
@@ -98,7 +123,7 @@ static void range_emptied(uintptr_t at, uintptr_t end)
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(at, end, &word);
 		struct cdm_region *r = cdm_region_get(word);
-		if (r && (word & CDM_WORD_STATE) == CDM_RESIDENT)
+		if (r && (word & CDM_WORD_STATE) == CDM_DEVICE)
 			cdm_region_state(r, at, to - at, CDM_HOST, true);
 		at = to;
 	}

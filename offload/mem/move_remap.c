@@ -8,36 +8,23 @@
 
 #include "offload/base/copy.h"
 #include "offload/base/sys.h"
+#include "offload/mem/crowd.h"
 #include "offload/mem/device.h"
 #include "offload/mem/move.h"
 #include "offload/mem/pages.h"
 
 #define BATCH ((size_t)32 << 20)
-#define CHECK_EVERY 256 /* swaps between two looks at the number of mappings */
-
-static int until_check;
-static bool crowded;
 
 static int remap_open(void)
 {
 	return 0;
 }
 
-/* Leaves a quarter of the mappings to the program. */
-static bool mappings_left(void)
-{
-	if (until_check-- > 0)
-		return !crowded;
-	until_check = CHECK_EVERY;
-	crowded = cdm_pages_mappings() > cdm_pages_mapping_limit() / 4 * 3;
-	return !crowded;
-}
-
 static int remap_begin(uintptr_t addr, size_t len)
 {
 	(void)addr;
 	(void)len;
-	return mappings_left() ? 0 : -ENOSPC;
+	return cdm_crowded() ? -ENOSPC : 0;
 }
 
 static void remap_end(uintptr_t addr, size_t len)

@@ -3,7 +3,9 @@
 #include <stdatomic.h>
 
 #include "offload/base/lock.h"
+#include "offload/mem/recall.h"
 #include "offload/mem/region.h"
+#include "offload/mem/transit.h"
 #include "offload/offload.h"
 
 #define PINS 128
@@ -69,7 +71,8 @@ static struct cdm_region *moving_in(uintptr_t at, uintptr_t end)
 	return NULL;
 }
 
-int cdm_pin_take(uintptr_t addr, size_t n)
+/* A private device's pages are brought home under the pin, which keeps them there. */
+int cdm_pin_take(uintptr_t addr, size_t n, bool write)
 {
 	uintptr_t from = cdm_round_down(addr, CDM_PAGE), to = cdm_round_up(addr + n, CDM_PAGE);
 	struct cdm_region *r;
@@ -79,8 +82,11 @@ int cdm_pin_take(uintptr_t addr, size_t n)
 	for (;;) {
 		int k = slot_take(from, to);
 		r = moving_in(from, to);
-		if (!r)
+		if (!r) {
+			if (cdm_transit_guarded())
+				cdm_recall_range(from, to - from, write);
 			return k;
+		}
 		slot_drop(k);
 		cdm_futex_wait(&r->moving, 1);
 	}

@@ -121,7 +121,12 @@ static void resident_adjust(struct cdm_region *r, size_t before, size_t after, b
 		cdm_device.mem->discharge(was - is);
 }
 
-/* Bytes of [addr, end) in state RESIDENT. */
+static bool on_device(cdm_word state)
+{
+	return state == CDM_DEVICE || state == CDM_SHARED;
+}
+
+/* Bytes of [addr, end) that the device has: SHARED or DEVICE. */
 static size_t resident_bytes(uintptr_t addr, uintptr_t end)
 {
 	size_t n = 0;
@@ -129,7 +134,7 @@ static size_t resident_bytes(uintptr_t addr, uintptr_t end)
 	while (addr < end) {
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(addr, end, &word);
-		if ((word & CDM_WORD_REGION) && (word & CDM_WORD_STATE) == CDM_RESIDENT)
+		if ((word & CDM_WORD_REGION) && on_device(word & CDM_WORD_STATE))
 			n += to - addr;
 		addr = to;
 	}
@@ -142,7 +147,7 @@ int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_
 	int e = cdm_pagemap_update(addr, len, CDM_WORD_STATE, state);
 
 	if (!e)
-		resident_adjust(r, before, state == CDM_RESIDENT ? len : 0, charge);
+		resident_adjust(r, before, on_device(state) ? len : 0, charge);
 	return e;
 }
 

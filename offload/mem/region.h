@@ -13,7 +13,8 @@
  * Invariants, checked by cdm_regions_valid():
  *   - a live region's pages carry its number in the page map, and no other page does;
  *   - regions do not overlap; base and len are multiples of a page;
- *   - resident == number of its pages in state RESIDENT x 4096;
+ *   - resident == number of its pages in state SHARED or DEVICE x 4096; it has an image only while that is > 0 or a mover
+ *     works on it (private devices);
  *   - a descriptor is never freed: it is reused with the next generation, so a stale pointer is recognised.
  */
 #ifndef CDM_MEM_REGION_H
@@ -29,6 +30,15 @@
 enum cdm_origin { CDM_ORIGIN_BLOCK, CDM_ORIGIN_MMAP, CDM_ORIGIN_STATIC, CDM_ORIGIN_ADOPTED, CDM_ORIGIN_COUNT };
 extern const char *const cdm_origin_name[CDM_ORIGIN_COUNT];
 
+/* Of one region: what recall.c and residency.c remember to place it better. Guarded by the move lock. */
+struct cdm_flight {
+	size_t window;    /* bytes that the next CPU touch brings home; 0: not touched yet */
+	uintptr_t next;   /* where a sequential walk would touch next */
+	uint64_t arrived; /* r->uses when it last came to an empty device */
+	int thrash;       /* times in a row that it left having been used once at most */
+	bool away;        /* on the device since `arrived` */
+};
+
 struct cdm_region {
 	uintptr_t base;
 	size_t len;
@@ -42,7 +52,12 @@ struct cdm_region {
 	_Atomic int skip;            /* refused of late: so many calls do not try to move it again */
 	int skip_next;
 	_Atomic int busy;                 /* operations that use it: not to be evicted */
+	_Atomic int wanted;               /* threads of the CPU that wait for busy to become 0 */
 	_Atomic int moving;               /* a mover works on it: not to be remapped */
+	bool kept;                        /* CDM_MADV_PIN: stays on the host until told otherwise */
+	bool armed;                       /* a guard watches it: it has, or had, an image */
+	uintptr_t image;                  /* private devices: the device's address of its first byte; 0: none */
+	struct cdm_flight flight;         /* how it goes to and fro */
 	_Atomic size_t resident;          /* bytes on the device */
 	_Atomic size_t born;              /* of these, bytes that came with a reused block and were never copied */
 	const void *site;                 /* who allocated it */

@@ -4,28 +4,24 @@
 
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
-#include "offload/base/log.h"
 #include "offload/base/stats.h"
 #include "offload/mem/adopt.h"
 #include "offload/mem/block.h"
+#include "offload/mem/claim.h"
 #include "offload/mem/device.h"
-#include "offload/mem/move.h"
+#include "offload/mem/image.h"
 #include "offload/mem/pin.h"
+#include "offload/mem/recall.h"
+#include "offload/mem/thrash.h"
+#include "offload/mem/transit.h"
 #include "offload/mem/uffd.h"
 
 #define CANDIDATES 64
-#define SKIP_MAX 1023
-#define FAULT_REPEATS 10000 /* faults at one address in a row, none of them explained by a mover */
 
-void (*cdm_residency_needs_faults)(void);
+void (*cdm_residency_needs_faults)(int signal);
 
-static cdm_lock move_lock;
 static uint64_t fork_move_mask, fork_map_mask;
 static _Atomic uint64_t tick;
-static const struct cdm_mover *mover; /* NULL before the first need */
-static bool mover_failed;
-static __thread uintptr_t fault_addr;
-static __thread int fault_repeats;
 
 uint64_t cdm_tick(void)
 {
@@ -33,191 +29,24 @@ uint64_t cdm_tick(void)
 }
 const char *cdm_residency_mechanism(void)
 {
-	return mover ? mover->name : "none";
+	return cdm_transit_name();
 }
 
-static void move_enter(uint64_t *mask)
+static bool coherent(void)
 {
-	cdm_sys_block_all(mask);
-	cdm_lock_take(&move_lock);
+	return cdm_device.mem->coherent;
 }
 
-static void move_leave(const uint64_t *mask)
-{
-	cdm_lock_drop(&move_lock);
-	cdm_sys_unblock(mask);
-}
-
-/* ---- the mechanism (move lock held) ---- */
-
-static const struct cdm_mover *mover_try(const struct cdm_mover *m, bool forced)
-{
-	int r = m->open();
-
-	if (r && forced)
-		cdm_log(CDM_LOG_WARN, "CDM_MECHANISM=%s does not work here (error %d); the other one is used", m->name,
-			-r);
-	return r ? NULL : m;
-}
-
-/* Chosen on first need rather than at start: most programs never move a page. */
-static const struct cdm_mover *mover_get(void)
-{
-	bool remap_first = cdm_config.mechanism == CDM_MECHANISM_REMAP;
-
-	if (mover || mover_failed)
-		return mover;
-	mover = mover_try(remap_first ? &cdm_mover_remap : &cdm_mover_move, cdm_config.mechanism != CDM_MECHANISM_AUTO);
-	if (!mover)
-		mover = mover_try(remap_first ? &cdm_mover_move : &cdm_mover_remap, false);
-	mover_failed = !mover;
-	cdm_pins_needed = mover == &cdm_mover_remap || (mover && !cdm_uffd_full());
-	if (mover == &cdm_mover_remap && cdm_residency_needs_faults)
-		cdm_residency_needs_faults();
-	return mover;
-}
-
-/* Under remap a thread that has SIGSEGV blocked dies where it should wait, and threads that block all signals are
- * ordinary: so the signal is taken over before the program starts any. */
+/* A thread that has the signal blocked dies where it should wait, and threads that block all signals are ordinary: so
+ * the signal is taken over before the program starts any. */
 void cdm_residency_start(void)
 {
 	bool remap = cdm_config.mechanism == CDM_MECHANISM_REMAP || cdm_uffd_probe();
+	int signal = remap ? SIGSEGV : coherent() ? 0 : SIGBUS;
 
 	cdm_pins_needed = true; /* until it is known that they are not */
-	if (remap && cdm_residency_needs_faults)
-		cdm_residency_needs_faults();
-}
-
-/* ---- marking (map lock taken inside) ---- */
-
-static void region_moving(struct cdm_region *r, bool on)
-{
-	atomic_store(&r->moving, on);
-	if (!on)
-		cdm_futex_wake(&r->moving, INT_MAX);
-}
-
-/* The calling thread's stack or thread block lies in r (a coroutine, pthread_attr_setstack): the mover would take
- * away the ground it stands on. */
-static bool runs_on(const struct cdm_region *r)
-{
-	uintptr_t stack = (uintptr_t)__builtin_frame_address(0), thread = (uintptr_t)__builtin_thread_pointer();
-
-	return (stack >= r->base && stack < cdm_region_end(r)) || (thread >= r->base && thread < cdm_region_end(r));
-}
-
-/* Marks r for the mover. False: it has ended, it must stay, a system call uses it, or (idle wanted) an operation does. */
-static bool region_claim(struct cdm_region *r, uint32_t generation, bool idle)
-{
-	uint64_t mask;
-
-	if (cdm_map_frozen)
-		return false;
-
-	cdm_map_enter(&mask);
-	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) && !runs_on(r) && !r->tainted;
-	if (ok)
-		atomic_store(&r->moving, 1);
-	if (ok &&
-	    ((idle && atomic_load(&r->busy) > 0) || (cdm_pins_needed && cdm_pinned(r->base, cdm_region_end(r))))) {
-		region_moving(r, false);
-		ok = false;
-	}
-	cdm_map_leave(&mask);
-	return ok;
-}
-
-static void region_unclaim(struct cdm_region *r)
-{
-	uint64_t mask;
-
-	cdm_map_enter(&mask);
-	region_moving(r, false);
-	cdm_map_leave(&mask);
-}
-
-static int state_set(struct cdm_region *r, uintptr_t at, size_t len, enum cdm_state state)
-{
-	uint64_t mask;
-
-	cdm_map_enter(&mask);
-	int e = cdm_region_state(r, at, len, state, false);
-	cdm_map_leave(&mask);
-	return e;
-}
-
-/* ---- swaps (move lock held, r claimed) ---- */
-
-/* One mover step over [at, at+len), whose pages are all in the old state. */
-static int step(struct cdm_region *r, uintptr_t at, size_t len, bool to_device)
-{
-	enum cdm_state from = to_device ? CDM_HOST : CDM_RESIDENT, to = to_device ? CDM_RESIDENT : CDM_HOST;
-	size_t fresh = 0;
-
-	if (to_device && cdm_device.mem->charge(len))
-		return -ENOSPC;
-	int e = state_set(r, at, len, CDM_MOVING);
-	if (e) {
-		if (to_device)
-			cdm_device.mem->discharge(len);
-		return e;
-	}
-	e = mover->swap(at, len, to_device, &fresh);
-	state_set(r, at, len, e ? from : to);
-	if (!e == !to_device)
-		cdm_device.mem->discharge(len);
-	if (e)
-		return e;
-	cdm_count(to_device ? &cdm_stats.to_device : &cdm_stats.to_host, len - fresh);
-	if (to_device) {
-		cdm_count(&cdm_stats.first_touch, fresh);
-		r->moved += len - fresh;
-	}
-	return 0;
-}
-
-static uintptr_t step_end(uintptr_t at, uintptr_t end)
-{
-	uintptr_t to = cdm_round_down(at, mover->batch) + mover->batch;
-	return to < end ? to : end;
-}
-
-/* Moves the pages of [at, end) that are in state `from`; stops at the first that does not go. */
-static int sweep(struct cdm_region *r, uintptr_t at, uintptr_t end, bool to_device)
-{
-	enum cdm_state from = to_device ? CDM_HOST : CDM_RESIDENT;
-	cdm_word need = CDM_WORD_READ | CDM_WORD_WRITE;
-	int e = mover->begin(at, end - at);
-	uintptr_t first = at;
-
-	if (e) { /* a part may have been registered before the kernel refused the rest */
-		mover->end(at, end - at);
-		return e;
-	}
-	while (!e && at < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(at, step_end(at, end), &word);
-		if ((word & CDM_WORD_STATE) == from)
-			e = (word & need) == need ? step(r, at, to - at, to_device) : -EACCES;
-		at = to;
-	}
-	mover->end(first, end - first);
-	return e;
-}
-
-static int region_home(struct cdm_region *r)
-{
-	int e = sweep(r, r->base, cdm_region_end(r), false);
-
-	if (!e)
-		return 0;
-	/* Its pages cannot be handled any more, for instance because they were unmapped behind libcdm's back. What
-	 * it held is lost to the device's account either way; the program's bytes are where they are. */
-	uint64_t mask;
-	cdm_map_enter(&mask);
-	cdm_region_state(r, r->base, r->len, CDM_HOST, true);
-	cdm_map_leave(&mask);
-	return e;
+	if (signal && cdm_residency_needs_faults)
+		cdm_residency_needs_faults(signal);
 }
 
 /* ---- eviction (move lock held) ---- */
@@ -239,6 +68,17 @@ static int candidates_list(struct cdm_candidate *c, struct cdm_region **who, uin
 	return n;
 }
 
+static bool evict(struct cdm_region *r, uint32_t generation)
+{
+	if (!cdm_claim(r, generation, CDM_CLAIM_EVICT))
+		return false;
+	cdm_thrash_left(r, true);
+	int e = cdm_transit_home(r, r->base, cdm_region_end(r), false);
+	cdm_unclaim(r);
+	cdm_count(&cdm_stats.evictions, 1);
+	return !e || coherent(); /* on a private device what did not go still takes its place */
+}
+
 /* Sends one region home. False: nobody can go. */
 static bool evict_one(const struct cdm_policy *policy)
 {
@@ -249,12 +89,8 @@ static bool evict_one(const struct cdm_policy *policy)
 
 	while (n > 0) {
 		int v = policy->victim(c, n);
-		if (region_claim(who[v], generation[v], true)) {
-			region_home(who[v]);
-			region_unclaim(who[v]);
-			cdm_count(&cdm_stats.evictions, 1);
+		if (evict(who[v], generation[v]))
 			return true;
-		}
 		n--;
 		c[v] = c[n];
 		who[v] = who[n];
@@ -275,7 +111,7 @@ static int make_room(size_t bytes, const struct cdm_policy *policy)
 	while (room() < bytes) {
 		if (cdm_block_reclaim(bytes - room()))
 			continue;
-		if (!mover_get() || !evict_one(policy))
+		if (!cdm_transit_open() || !evict_one(policy))
 			return -ENOSPC;
 	}
 	return 0;
@@ -287,30 +123,41 @@ int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy)
 
 	if (room() >= bytes)
 		return 0;
-	move_enter(&mask);
+	cdm_move_enter(&mask);
 	int e = make_room(bytes, policy);
-	move_leave(&mask);
+	cdm_move_leave(&mask);
 	return e;
 }
 
 /* ---- what calls see ---- */
 
-/* Bytes of the region's pages in [at, end) that are resident; *ok: all of them allow the access. */
-static size_t resident_in(uintptr_t at, uintptr_t end, bool writes, bool *ok)
+/* The bytes of a range by where they are, and what the program may do there. */
+struct tally {
+	size_t device, shared;
+	bool readable, writable;
+};
+
+static struct tally tally_of(uintptr_t at, uintptr_t end)
 {
-	cdm_word need = CDM_WORD_READ | (writes ? CDM_WORD_WRITE : 0);
-	size_t n = 0;
+	struct tally t = {.readable = true, .writable = true};
 
 	while (at < end) {
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(at, end, &word);
-		if ((word & CDM_WORD_REGION) && (word & need) != need)
-			*ok = false;
-		if ((word & CDM_WORD_STATE) == CDM_RESIDENT)
-			n += to - at;
+		if (word & CDM_WORD_REGION) {
+			t.readable = t.readable && (word & CDM_WORD_READ);
+			t.writable = t.writable && (word & CDM_WORD_WRITE);
+		}
+		t.device += (word & CDM_WORD_STATE) == CDM_DEVICE ? to - at : 0;
+		t.shared += (word & CDM_WORD_STATE) == CDM_SHARED ? to - at : 0;
 		at = to;
 	}
-	return n;
+	return t;
+}
+
+bool cdm_residency_away(uintptr_t base, size_t len)
+{
+	return tally_of(cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE)).device > 0;
 }
 
 /* The pages that move with the range: its 2 MiB chunks, clipped to the region. */
@@ -362,19 +209,29 @@ static bool hold_find(struct cdm_hold *hold)
 	return mapped;
 }
 
+/* Memory of its own that is the program's alone. What shares its pages with other things (static data, the heap) is not
+ * taken from the CPU. */
+static bool may_move(const struct cdm_region *r)
+{
+	if (!r->movable || r->tainted || r->kept)
+		return false;
+	return coherent() || r->origin == CDM_ORIGIN_BLOCK || r->origin == CDM_ORIGIN_MMAP;
+}
+
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f)
 {
 	uintptr_t from = cdm_round_down(base, CDM_PAGE), to = cdm_round_up(base + len, CDM_PAGE);
-	bool ok = true;
 
-	*hold = (struct cdm_hold){.base = base, .len = len};
+	*hold = (struct cdm_hold){.base = base, .len = len, .writes = writes};
 	if (!hold_find(hold))
 		return false;
+	struct tally t = tally_of(from, to);
 	f->span = to - from;
-	f->resident = resident_in(from, to, writes, &ok);
-	f->movable = hold->region && hold->region->movable;
+	f->resident = t.device + t.shared;
+	f->away = coherent() ? 0 : t.device;
+	f->movable = hold->region && may_move(hold->region) && (coherent() || (hold->len == len && t.writable));
 	f->uses = hold->region ? hold->region->uses : 0;
-	return ok;
+	return t.readable && (t.writable || !writes);
 }
 
 static void hold_take(struct cdm_hold *h)
@@ -385,8 +242,11 @@ static void hold_take(struct cdm_hold *h)
 
 static void hold_drop(struct cdm_hold *h)
 {
-	atomic_fetch_sub(&h->region->busy, 1);
+	struct cdm_region *r = h->region;
+
 	h->held = false;
+	if (atomic_fetch_sub(&r->busy, 1) == 1 && atomic_load(&r->wanted) > 0)
+		cdm_futex_wake(&r->busy, INT_MAX);
 }
 
 void cdm_residency_hold(struct cdm_hold *hold)
@@ -395,78 +255,95 @@ void cdm_residency_hold(struct cdm_hold *hold)
 		hold_take(hold);
 }
 
-/* Every page of the range is on the device. */
-static bool all_resident(uintptr_t from, uintptr_t to)
+/* Every page of the range is on the device as the operation needs it. */
+static bool ready(uintptr_t from, uintptr_t to, bool writes)
 {
-	bool ok = true;
-	return resident_in(from, to, false, &ok) == to - from;
+	struct tally t = tally_of(from, to);
+	return t.device + (writes && !coherent() ? 0 : t.shared) == to - from;
 }
 
-/* A refusal that may pass (a pin, a page shared with a child, no memory): tried again ever more rarely. */
-static void back_off(struct cdm_region *r)
+static int fetch_claimed(struct cdm_hold *h, const struct cdm_policy *policy)
 {
-	r->skip_next = r->skip_next < SKIP_MAX ? 2 * r->skip_next + 1 : SKIP_MAX;
-	atomic_store_explicit(&r->skip, r->skip_next, memory_order_relaxed);
-}
+	struct cdm_region *r = h->region;
+	uintptr_t from, to;
 
-/* The program has closed the mechanism's descriptor: a new one is opened on the next need. */
-static void mover_lost(void)
-{
-	mover->forget();
-	mover = NULL;
+	span_of(h, &from, &to);
+	struct tally t = tally_of(from, to);
+	bool first = !r->resident;
+	int e = make_room(to - from - t.device - t.shared, policy);
+	if (!e)
+		e = cdm_transit_out(r, from, to, h->writes);
+	if (!e && first)
+		cdm_thrash_arrived(r);
+	/* What the mechanism cannot handle today it cannot tomorrow: not tried again on every call. */
+	if (e == -EINVAL || e == -EPERM || e == -EFAULT)
+		r->movable = false;
+	else if (e && e != -ENOSPC)
+		cdm_back_off(r, 0);
+	else
+		r->skip_next /= 2;
+	return e;
 }
 
 static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 {
-	uintptr_t from, to;
-
-	if (!mover_get())
+	if (!cdm_transit_open())
 		return -ENOSYS;
-	if (!region_claim(h->region, h->generation, false))
+	if (!cdm_claim(h->region, h->generation, CDM_CLAIM_OUT))
 		return -EBUSY;
-	span_of(h, &from, &to);
-	bool ok = true;
-	size_t missing = (to - from) - resident_in(from, to, false, &ok);
-	int e = make_room(missing, policy);
-	if (!e)
-		e = sweep(h->region, from, to, true);
-	/* What the mechanism cannot handle today it cannot tomorrow: not tried again on every call. */
-	if (e == -EINVAL || e == -EPERM || e == -EFAULT)
-		h->region->movable = false;
-	else if (e && e != -ENOSPC)
-		back_off(h->region);
-	else
-		h->region->skip_next = 0;
-	region_unclaim(h->region);
+	int e = fetch_claimed(h, policy);
+	cdm_unclaim(h->region);
 	if (e == -EBADF || e == -ENOTTY)
-		mover_lost();
+		cdm_transit_lost();
 	return e;
+}
+
+static bool resting(struct cdm_region *r)
+{
+	if (atomic_load_explicit(&r->skip, memory_order_relaxed) <= 0)
+		return false;
+	atomic_fetch_sub_explicit(&r->skip, 1, memory_order_relaxed);
+	return true;
 }
 
 int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy)
 {
+	struct cdm_region *r = hold->region;
 	uintptr_t from, to;
 	uint64_t mask;
 
-	if (!hold->region || !hold->region->movable || hold->region->tainted)
+	if (!r || !may_move(r))
 		return -EPERM;
+	if (atomic_load(&r->wanted) > 0)
+		return -EAGAIN;
 	hold_take(hold);
 	span_of(hold, &from, &to);
-	if (!atomic_load(&hold->region->moving) && all_resident(from, to)) {
+	if (!atomic_load(&r->moving) && ready(from, to, hold->writes)) {
 		cdm_count(&cdm_stats.reused, hold->len);
 		return 0;
 	}
-	if (atomic_load_explicit(&hold->region->skip, memory_order_relaxed) > 0) {
-		atomic_fetch_sub_explicit(&hold->region->skip, 1, memory_order_relaxed);
-		hold_drop(hold);
-		return -EBUSY;
+	int e = -EBUSY;
+	if (!resting(r)) {
+		cdm_move_enter(&mask);
+		e = fetch_locked(hold, policy);
+		cdm_move_leave(&mask);
 	}
-	move_enter(&mask);
-	int e = fetch_locked(hold, policy);
-	move_leave(&mask);
 	if (e)
 		hold_drop(hold);
 	return e;
+}
+
+void cdm_residency_wait_wanted(const struct cdm_hold *hold)
+{
+	int n = hold->region ? atomic_load(&hold->region->wanted) : 0;
+
+	if (n > 0)
+		cdm_futex_wait_ms(&hold->region->wanted, n, 10);
+}
+
+void *cdm_residency_address(const struct cdm_hold *hold)
+{
+	return coherent() ? (void *)hold->base : cdm_image_at(hold->region, hold->base);
 }
 
 /* The first use of memory that a reused block was born with on the device. */
@@ -494,12 +371,11 @@ void cdm_residency_release(struct cdm_hold *hold, bool used)
 
 static int home_one(struct cdm_region *r)
 {
-	uint32_t generation = atomic_load(&r->generation);
-
-	if (!region_claim(r, generation, false))
-		return -ESTALE;
-	int e = region_home(r);
-	region_unclaim(r);
+	/* A private device's operations use the image, which must not go under them. */
+	if (!cdm_claim(r, atomic_load(&r->generation), coherent() ? CDM_CLAIM_HOME : CDM_CLAIM_IDLE))
+		return -EBUSY;
+	int e = cdm_transit_home(r, r->base, cdm_region_end(r), false);
+	cdm_unclaim(r);
 	return e;
 }
 
@@ -509,42 +385,159 @@ int cdm_residency_home(uintptr_t base, size_t len)
 	uint64_t mask;
 	int e = 0;
 
-	move_enter(&mask);
+	if (!coherent())
+		cdm_recall_range(base, len, true);
+	cdm_move_enter(&mask);
 	while (base < end) {
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(base, end, &word);
 		struct cdm_region *r = cdm_region_get(word);
-		if (r && r->resident && mover_get()) {
+		if (r && r->resident && coherent() && cdm_transit_open()) {
 			int one = home_one(r);
 			e = e ? e : one;
 		}
 		base = to;
 	}
-	move_leave(&mask);
+	cdm_move_leave(&mask);
+	return e ? e : cdm_residency_away(end - len, len) ? -EBUSY : 0;
+}
+
+/* The bytes that have to come home: all that the device has, or (keep) what it alone has. */
+static size_t homeless(const struct cdm_region *r, bool keep)
+{
+	return keep ? tally_of(r->base, cdm_region_end(r)).device : r->resident;
+}
+
+/* Regions with such bytes, and their generations; returns how many. */
+static int residents(struct cdm_region **who, uint32_t *generation, int max, bool keep)
+{
+	uint64_t mask;
+	int n = 0;
+
+	cdm_map_enter(&mask);
+	for (struct cdm_region *r = cdm_region_resident_first(); r && n < max; r = r->res_next) {
+		if (!homeless(r, keep))
+			continue;
+		who[n] = r;
+		generation[n++] = atomic_load(&r->generation);
+	}
+	cdm_map_leave(&mask);
+	return n;
+}
+
+/* Brings everything home; keep: where the device may keep a copy. No operation runs. Move lock held. */
+static size_t all_home(bool keep)
+{
+	struct cdm_region *who[CANDIDATES];
+	uint32_t generation[CANDIDATES];
+	size_t before = cdm_device.mem->in_use();
+	bool progress = true;
+	int n;
+
+	while (progress && (n = residents(who, generation, CANDIDATES, keep)) > 0) {
+		progress = false;
+		for (int i = 0; i < n; i++) {
+			size_t was = homeless(who[i], keep);
+			if (!cdm_claim(who[i], generation[i], CDM_CLAIM_IDLE))
+				continue;
+			cdm_transit_home(who[i], who[i]->base, cdm_region_end(who[i]), keep);
+			cdm_unclaim(who[i]);
+			progress = progress || homeless(who[i], keep) < was;
+		}
+	}
+	size_t now = cdm_device.mem->in_use();
+	return before > now ? before - now : 0;
+}
+
+size_t cdm_residency_all_home(void)
+{
+	uint64_t mask;
+
+	cdm_move_enter(&mask);
+	size_t n = all_home(false);
+	cdm_move_leave(&mask);
+	return n;
+}
+
+bool cdm_residency_anything(void)
+{
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	bool any = cdm_region_resident_first() != NULL;
+	cdm_map_leave(&mask);
+	return any;
+}
+
+/* ---- what a program asks for ---- */
+
+/* To the device, as an operation would bring it; alone: one that writes. */
+static int place_out(uintptr_t base, size_t len, bool alone, const struct cdm_policy *policy)
+{
+	struct cdm_hold hold;
+	struct cdm_operand_facts f;
+
+	if (!cdm_residency_survey(base, len, alone, &hold, &f))
+		return hold.region ? -EPERM : -EFAULT;
+	if (!f.movable)
+		return -EPERM;
+	int e = cdm_residency_acquire(&hold, policy);
+	if (!e)
+		cdm_residency_release(&hold, false);
+	return e == -EAGAIN ? -EBUSY : e;
+}
+
+int cdm_residency_place(uintptr_t base, size_t len, bool to_device, bool alone, const struct cdm_policy *policy)
+{
+	uintptr_t end = base + len, to;
+	int e = 0;
+
+	if (!to_device)
+		return cdm_residency_home(base, len);
+	for (; base < end; base = to) {
+		bool mapped = true;
+		region_at(base, end, &to, &mapped);
+		int one = mapped ? place_out(base, to - base, alone, policy) : -EFAULT;
+		e = e ? e : one;
+	}
 	return e;
 }
 
-bool cdm_residency_fault(uintptr_t addr)
+int cdm_residency_keep(uintptr_t base, size_t len, bool keep)
 {
-	cdm_word word = cdm_pagemap_get(addr);
-	cdm_word need = CDM_WORD_READ | CDM_WORD_WRITE;
-	struct cdm_region *r = cdm_region_get(word);
+	uintptr_t end = base + len, to;
+	uint64_t mask;
 
-	if (!r || mover != &cdm_mover_remap)
-		return false;
-	/* Memory that was unmapped behind libcdm's back would fault here for ever. */
-	if (addr != fault_addr)
-		fault_repeats = 0;
-	fault_addr = addr;
-	if (++fault_repeats > FAULT_REPEATS)
-		return false;
-	cdm_count(&cdm_stats.host_faults, 1);
-	while (atomic_load(&r->moving) && (cdm_pagemap_get(addr) & CDM_WORD_STATE) == CDM_MOVING) {
-		fault_repeats = 0;
-		cdm_sys_yield();
+	for (uintptr_t at = base; at < end; at = to) {
+		bool mapped = true;
+		struct cdm_region *r = region_at(at, end, &to, &mapped);
+		if (!mapped)
+			return -EFAULT;
+		if (!r)
+			continue;
+		cdm_map_enter(&mask);
+		r->kept = keep;
+		cdm_map_leave(&mask);
 	}
-	/* Not MOVING any more: the program itself may write here, so a swap that just ended was the reason. */
-	return (word & need) == need;
+	return keep ? cdm_residency_home(base, len) : 0;
+}
+
+int cdm_residency_where(uintptr_t base, size_t len, struct cdm_placement *where)
+{
+	uintptr_t at = cdm_round_down(base, CDM_PAGE), end = cdm_round_up(base + len, CDM_PAGE);
+	struct cdm_region *first = cdm_region_get(cdm_pagemap_get(at));
+
+	*where = (struct cdm_placement){.generation = first ? (uint64_t)first->id << 32 | first->generation : 0};
+	for (uintptr_t to; at < end; at = to) {
+		cdm_word word;
+		to = cdm_pagemap_run(at, end, &word);
+		struct cdm_region *r = cdm_region_get(word);
+		size_t *of[] = {&where->host, &where->shared, &where->device, &where->moving};
+		*(r ? of[(word & CDM_WORD_STATE) >> 24] : &where->untracked) += to - at;
+		if (r && (r->kept || r->tainted || cdm_pinned(at, to)))
+			where->pinned += to - at;
+	}
+	return 0;
 }
 
 /* ---- fork ---- */
@@ -556,9 +549,12 @@ void cdm_residency_fork_holds(bool holds)
 	fork_holds = holds;
 }
 
+/* A child would find what only a private device has empty. */
 void cdm_residency_fork_prepare(void)
 {
-	move_enter(&fork_move_mask);
+	cdm_move_enter(&fork_move_mask);
+	if (!coherent())
+		all_home(true);
 	if (!fork_holds)
 		return;
 	cdm_region_fork_prepare(&fork_map_mask);
@@ -571,7 +567,7 @@ void cdm_residency_fork_parent(void)
 		cdm_block_fork_parent();
 		cdm_region_fork_parent(&fork_map_mask);
 	}
-	move_leave(&fork_move_mask);
+	cdm_move_leave(&fork_move_mask);
 }
 
 static void fork_child_locks(void)
@@ -587,17 +583,28 @@ static void fork_child_locks(void)
 		cdm_map_frozen = true;
 }
 
+/* The child's pages of a private device's region: its own copy of what was valid on both sides. */
+static void child_region(struct cdm_region *r)
+{
+	atomic_store(&r->busy, 0);
+	atomic_store(&r->wanted, 0);
+	if (coherent())
+		return;
+	if (cdm_transit_guarded())
+		cdm_transit_child(r);
+}
+
 /* The child has one thread, its parent's regions, copied on write, and none of the parent's operations. */
 void cdm_residency_fork_child(void)
 {
 	fork_child_locks();
-	for (struct cdm_region *r = cdm_map_frozen ? NULL : cdm_region_resident_first(); r; r = r->res_next)
-		atomic_store(&r->busy, 0);
-	if (mover)
-		mover->forget();
+	struct cdm_region *next;
+	for (struct cdm_region *r = cdm_map_frozen ? NULL : cdm_region_resident_first(); r; r = next) {
+		next = r->res_next;
+		child_region(r);
+	}
+	cdm_transit_forget();
 	cdm_pin_after_fork();
-	mover = NULL; /* chosen anew on need: most children exec */
-	mover_failed = false;
-	cdm_lock_reset(&move_lock);
+	cdm_move_reset();
 	cdm_sys_unblock(&fork_move_mask);
 }

@@ -1,18 +1,13 @@
-/* Residency: which pages live on the device. The only module that decides page states and calls a mover.
+/* Residency: what operations see of where memory lives. Acquire brings an operand's pages to the device, release lets
+ * them go, and when the device is full the least valuable region is evicted.
  *
- *   state      from       on                                 to
- *   HOST       -          tracked, born                      HOST
- *   HOST       acquire    a mover takes the pages            MOVING
- *   MOVING     mover      swapped                            RESIDENT
- *   MOVING     mover      refused                            HOST (outward), RESIDENT (homeward)
- *   RESIDENT   evict      region idle (busy == 0)            MOVING
- *   MOVING     mover      swapped homeward                   HOST
- *   RESIDENT   program    free, munmap, mremap away,         HOST or untracked; its bytes are discharged
- *                         MADV_DONTNEED/FREE
- *   SHARED     -          private devices only
+ *   residency.c   operands: survey, acquire, release; eviction, everything home, fork
+ *   recall.c      the CPU: touches, system calls, changes of mappings
+ *   transit.c     the states, and what makes them so: movers (coherent devices), guards and images (private ones)
+ *   claim.c       who may change a region's pages: the move lock, claims
+ *   thrash.c      regions that go to and fro
  *
- * Locks: see region.h. busy counts are taken without a lock; the evictor marks `moving` first and looks at
- * busy after, acquire counts busy first and looks at `moving` after, so one of the two sees the other.
+ * Locks: see region.h and claim.h.
  */
 #ifndef CDM_MEM_RESIDENCY_H
 #define CDM_MEM_RESIDENCY_H
@@ -22,6 +17,7 @@
 #include <stdint.h>
 
 #include "offload/mem/region.h"
+#include "offload/offload.h"
 #include "policy/policy.h"
 
 /* The part of a range that lies in one region; the whole range, nearly always. */
@@ -30,7 +26,8 @@ struct cdm_hold {
 	size_t len;                /* bytes */
 	struct cdm_region *region; /* NULL: not tracked, to be used in place */
 	uint32_t generation;
-	bool held; /* busy is counted */
+	bool writes; /* the operation writes there */
+	bool held;   /* busy is counted */
 };
 
 /* Finds the region, adopting memory that libcdm did not see allocated, and fills the facts (bytes, reads and
@@ -40,8 +37,15 @@ struct cdm_hold {
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f);
 /* Brings the range's pages to the device and keeps them there until release. 0, or a negative errno: the pages
  * stay where they are, whole (-ENOSPC: no room even after eviction; -EBUSY: pinned;
- * -EPERM: memory that never moves). */
+ * -EPERM: memory that never moves; -EAGAIN: the CPU waits for the region: let go of everything else, wait, and ask again).
+ * Under a private device no thread touches program memory while it holds anything: it might wait for itself. */
 int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy);
+/* Waits for what made acquire say -EAGAIN, some milliseconds at most. */
+void cdm_residency_wait_wanted(const struct cdm_hold *hold);
+/* Where the device finds the first byte of an acquired range. */
+void *cdm_residency_address(const struct cdm_hold *hold);
+/* True when some of the range is on a private device alone. */
+bool cdm_residency_away(uintptr_t base, size_t len);
 /* Keeps the region from eviction without moving it. */
 void cdm_residency_hold(struct cdm_hold *hold);
 /* used: the device operation took place. */
@@ -49,6 +53,14 @@ void cdm_residency_release(struct cdm_hold *hold, bool used);
 
 /* Brings the range home. 0 or a negative errno. */
 int cdm_residency_home(uintptr_t base, size_t len);
+/* What cdm_engine_place(), keep() and where() do; alone: the program keeps no copy. */
+int cdm_residency_place(uintptr_t base, size_t len, bool to_device, bool alone, const struct cdm_policy *policy);
+int cdm_residency_keep(uintptr_t base, size_t len, bool keep);
+int cdm_residency_where(uintptr_t base, size_t len, struct cdm_placement *where);
+/* Some region has pages on the device. */
+bool cdm_residency_anything(void);
+/* Brings everything home; returns the bytes that the device no longer has. No operation is running. */
+size_t cdm_residency_all_home(void);
 /* Frees at least bytes of the device by eviction. 0 or -ENOSPC. Takes the move lock. */
 int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy);
 
@@ -58,11 +70,8 @@ void cdm_residency_start(void);
 uint64_t cdm_tick(void);
 /* The mechanism in force: "move", "remap", or "none" before the first need and when neither works. */
 const char *cdm_residency_mechanism(void);
-/* Called once when the remap mechanism is chosen: the shim then installs its SIGSEGV handler. */
-extern void (*cdm_residency_needs_faults)(void);
-/* A fault of the program at addr: true when the page is (or was a moment ago) write-protected by a mover; the
- * toucher has waited and may try again. Async-signal-safe. */
-bool cdm_residency_fault(uintptr_t addr);
+/* Called when a mechanism is chosen that turns touches into this signal: the shim then installs its handler. */
+extern void (*cdm_residency_needs_faults)(int signal);
 
 void cdm_residency_fork_holds(bool holds); /* see cdm_engine_fork_holds() */
 void cdm_residency_fork_prepare(void);

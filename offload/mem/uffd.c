@@ -21,17 +21,27 @@ struct cdm_uffdio_move {
 
 static int fd = -1;
 static bool full;
+static bool signalled; /* opened with the SIGBUS feature */
 
 bool cdm_uffd_full(void)
 {
-	return full;
+	return full && !signalled;
 }
 
-static int api(int to)
+int cdm_uffd_descriptor(void)
 {
-	struct uffdio_api a = {.api = UFFD_API, .features = CDM_UFFD_FEATURE_MOVE};
+	return fd;
+}
+
+static int api(int to, bool signals)
+{
+	uint64_t want = CDM_UFFD_FEATURE_MOVE;
+
+	if (signals)
+		want |= UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+	struct uffdio_api a = {.api = UFFD_API, .features = want};
 	int r = cdm_sys_ioctl(to, UFFDIO_API, &a);
-	return r ? r : a.features & CDM_UFFD_FEATURE_MOVE ? 0 : -ENOSYS;
+	return r ? r : (a.features & want) == want ? 0 : -ENOSYS;
 }
 
 /* By /dev/userfaultfd, whose file mode decides who may have kernel faults (Linux 6.1). */
@@ -80,7 +90,7 @@ int cdm_uffd_probe(void)
 
 	if (to < 0)
 		return to;
-	r = api(to);
+	r = api(to, false);
 	cdm_sys_close(to);
 	return r;
 }
@@ -103,7 +113,7 @@ static int prove(void)
 	return r;
 }
 
-int cdm_uffd_open(void)
+int cdm_uffd_open(bool signals)
 {
 	if (fd >= 0)
 		return 0;
@@ -111,7 +121,8 @@ int cdm_uffd_open(void)
 	if (low < 0)
 		return low;
 	fd = raised(low);
-	int r = api(fd);
+	signalled = signals;
+	int r = api(fd, signals);
 	if (!r)
 		r = prove();
 	if (r)
@@ -128,7 +139,8 @@ void cdm_uffd_forget(void)
 
 int cdm_uffd_register(uintptr_t addr, size_t len)
 {
-	struct uffdio_register r = {.range = {addr, len}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING | (signalled ? UFFDIO_REGISTER_MODE_WP : 0);
+	struct uffdio_register r = {.range = {addr, len}, .mode = mode};
 	int e = cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
 
 	if (e == -EBADF || e == -ENOTTY) /* the program closed it; the number may be another file's by now */
@@ -164,4 +176,29 @@ int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)
 {
 	struct uffdio_copy c = {.dst = dst, .src = src, .len = len};
 	return cdm_sys_ioctl(fd, UFFDIO_COPY, &c);
+}
+
+int cdm_uffd_protect(uintptr_t addr, size_t len, bool on)
+{
+	struct uffdio_writeprotect w = {.range = {addr, len}, .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+	int r;
+
+	while ((r = cdm_sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w)) ==
+	       -EAGAIN) /* a mapping of this process changes just now */
+		cdm_sys_yield();
+	return r;
+}
+
+int cdm_uffd_zero(uintptr_t addr, size_t len, size_t *filled)
+{
+	*filled = 0;
+	while (*filled < len) {
+		struct uffdio_zeropage z = {.range = {addr + *filled, len - *filled}};
+		int r = cdm_sys_ioctl(fd, UFFDIO_ZEROPAGE, &z);
+		if (z.zeropage > 0)
+			*filled += (size_t)z.zeropage;
+		else if (r && r != -EAGAIN)
+			return r;
+	}
+	return 0;
 }

@@ -1,16 +1,24 @@
 /* The engine's life: start, exit, fork. */
+#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "offload/base/arena.h"
 #include "offload/base/config.h"
+#include "offload/base/lock.h"
 #include "offload/base/log.h"
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
+#include "offload/dev/inject.h"
+#include "offload/mem/recall.h"
 #include "offload/mem/residency.h"
+#include "offload/mem/transit.h"
+#include "offload/mem/uffd.h"
 #include "offload/op/dispatch.h"
+#include "offload/op/inflight.h"
 #include "offload/op/report.h"
+#include "offload/op/stage.h"
 #include "offload/offload.h"
 
 #define REGIONS 256
@@ -25,24 +33,28 @@ void cdm_engine_init(char *const *envp)
 {
 	cdm_stats.start_ns = cdm_now_ns();
 	cdm_config_read(envp);
+	if (cdm_config.device == CDM_DEVICE_EMU_PRIVATE)
+		cdm_device.mem = &cdm_mem_emu_private;
+	if (cdm_config.fault)
+		cdm_inject_init(&cdm_device, cdm_config.fault);
 	cdm_device.mem->open(cdm_config.device_mem);
 	cdm_dispatch_init();
 	/* Without a device, or a policy that ever moves a page, allocation is libc's business alone. */
 	if (cdm_config.device == CDM_DEVICE_NONE || cdm_config.policy == CDM_POLICY_NEVER)
 		return;
 	cdm_min_alloc = cdm_config.min_alloc;
-	if (cdm_config.policy != CDM_POLICY_COPY)
+	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
 		cdm_residency_start();
 }
 
-void cdm_engine_on_faults(void (*install)(void))
+void cdm_engine_on_faults(void (*install)(int signal))
 {
 	cdm_residency_needs_faults = install;
 }
 
-bool cdm_fault(uintptr_t addr)
+bool cdm_fault(uintptr_t addr, bool write)
 {
-	return cdm_residency_fault(addr);
+	return cdm_recall_fault(addr, write);
 }
 
 /* ---- report ---- */
@@ -57,7 +69,7 @@ static void gather(struct cdm_region *r, void *arg)
 {
 	struct gathered *g = arg;
 
-	if (g->n < REGIONS && r->uses)
+	if (g->n < REGIONS && r->uses && !r->cached) /* a free block has been noted when it was freed */
 		g->region[g->n++] =
 			(struct cdm_report_region){r->len, r->site, r->uses, r->moved, cdm_origin_name[r->origin]};
 }
@@ -100,7 +112,7 @@ void cdm_engine_on_providers(int (*list)(struct cdm_provider *providers, int max
 
 static double min_work(void)
 {
-	uint64_t flops = atomic_load(&cdm_min_work[CDM_LEVEL_MATRIX]);
+	uint64_t flops = cdm_dispatch_worth(CDM_LEVEL_MATRIX);
 
 	return flops == UINT64_MAX ? (double)INFINITY : (double)flops;
 }
@@ -143,6 +155,91 @@ void cdm_engine_fini(void)
 		report();
 }
 
+/* ---- the device goes, and comes back ---- */
+
+static cdm_lock removal; /* one at a time */
+
+static bool has_device(void)
+{
+	return cdm_config.device != CDM_DEVICE_NONE && cdm_config.policy != CDM_POLICY_NEVER;
+}
+
+int cdm_engine_offline(size_t *home)
+{
+	*home = 0;
+	if (!has_device())
+		return -ENODEV;
+	cdm_lock_take(&removal);
+	cdm_dispatch_offline(true);
+	cdm_inflight_close();
+	*home = cdm_residency_all_home();
+	cdm_stage_trim();
+	cdm_inflight_open();
+	cdm_lock_drop(&removal);
+	return cdm_residency_anything() ? -EBUSY : 0;
+}
+
+int cdm_engine_online(void)
+{
+	if (!has_device())
+		return -ENODEV;
+	cdm_lock_take(&removal);
+	cdm_dispatch_offline(false);
+	cdm_lock_drop(&removal);
+	return 0;
+}
+
+/* ---- what a program may ask for ---- */
+
+int cdm_engine_place(const void *p, size_t len, bool to_device)
+{
+	if (!has_device() || cdm_dispatch_is_offline())
+		return to_device ? -ENODEV : 0;
+	return cdm_residency_place((uintptr_t)p, len, to_device, false, cdm_policy_get(cdm_config.policy));
+}
+
+void cdm_engine_birth(void *p, size_t len)
+{
+	if (has_device() && !cdm_dispatch_is_offline() && cdm_config.policy == CDM_POLICY_FIRST_USE)
+		cdm_residency_place((uintptr_t)p, len, true, true, cdm_policy_get(cdm_config.policy));
+}
+
+int cdm_engine_descriptor(void)
+{
+	return cdm_transit_guarded() ? cdm_uffd_descriptor() : -1;
+}
+
+int cdm_engine_keep(const void *p, size_t len, bool keep)
+{
+	return cdm_residency_keep((uintptr_t)p, len, keep);
+}
+
+int cdm_engine_where(const void *p, size_t len, struct cdm_placement *where)
+{
+	return cdm_residency_where((uintptr_t)p, len, where);
+}
+
+void cdm_engine_totals(struct cdm_totals *t)
+{
+	*t = (struct cdm_totals){
+		.to_device = cdm_counted(&cdm_stats.to_device),
+		.to_host = cdm_counted(&cdm_stats.to_host),
+		.first_touch = cdm_counted(&cdm_stats.first_touch),
+		.staged = cdm_counted(&cdm_stats.staged),
+		.host_faults = cdm_counted(&cdm_stats.host_faults),
+		.evictions = cdm_counted(&cdm_stats.evictions),
+		.thrash = cdm_counted(&cdm_stats.thrash),
+		.device_bytes = cdm_device.mem->in_use(),
+		.device_peak = cdm_device.mem->peak(),
+		.device_capacity = cdm_device.mem->capacity(),
+	};
+	for (int i = 0; i < cdm_routine_count; i++) {
+		t->calls += cdm_stats_seen(i);
+		t->offloaded += cdm_counted(&cdm_stats.routine[i].offloaded);
+	}
+	t->declined = t->calls - t->offloaded;
+}
+
 /* ---- fork ---- */
 
 void cdm_engine_fork_holds(bool holds)
@@ -152,13 +249,13 @@ void cdm_engine_fork_holds(bool holds)
 
 void cdm_engine_fork_begin(void)
 {
-	cdm_dispatch_fork_prepare();
+	cdm_inflight_close();
 }
 
 void cdm_engine_fork_prepare(void)
 {
-	cdm_dispatch_fork_prepare();
-	drained = cdm_dispatch_drained();
+	cdm_inflight_close();
+	drained = cdm_inflight_drained();
 	if (cdm_dispatch_compute_open() && drained)
 		cdm_device.compute->fork_prepare();
 	cdm_residency_fork_prepare();
@@ -169,7 +266,7 @@ void cdm_engine_fork_parent(void)
 {
 	forking = false;
 	cdm_residency_fork_parent();
-	cdm_dispatch_fork_parent();
+	cdm_inflight_open();
 }
 
 void cdm_engine_fork_child(void)
@@ -179,10 +276,12 @@ void cdm_engine_fork_child(void)
 	cdm_stats_after_fork();
 	cdm_residency_fork_child();
 	cdm_dispatch_reset_locks();
+	cdm_lock_reset(&removal);
 	/* Forked in the middle of an operation: the library's state is anybody's guess here. */
 	if (!drained || cdm_map_frozen)
 		cdm_dispatch_break_compute();
 	else if (cdm_dispatch_compute_open())
 		cdm_device.compute->fork_child();
-	cdm_dispatch_fork_child();
+	cdm_inflight_child();
+	cdm_stage_after_fork();
 }

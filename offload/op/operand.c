@@ -24,17 +24,30 @@ static void column_rows(const struct cdm_operand *o, int64_t j, int64_t *first, 
 	*last = o->tri == 'U' && j + 1 < o->rows ? j + 1 : o->rows;
 }
 
-void cdm_operand_copy(const struct cdm_operand *to, const struct cdm_operand *from,
-		      int (*copy)(void *dst, const void *src, size_t len))
+#define COPY_TRIES 3
+
+static int copy_patiently(int (*copy)(void *dst, const void *src, size_t len), void *dst, const void *src, size_t len)
 {
-	if (!from->tri && from->ld == from->rows && to->ld == to->rows) {
-		copy(to->base, from->base, cdm_operand_bytes(from));
-		return;
-	}
-	for (int64_t j = 0; j < from->cols; j++) {
+	int r = copy(dst, src, len);
+
+	for (int i = 1; r && i < COPY_TRIES; i++)
+		r = copy(dst, src, len);
+	return r;
+}
+
+int cdm_operand_copy(const struct cdm_operand *to, const struct cdm_operand *from,
+		     int (*copy)(void *dst, const void *src, size_t len))
+{
+	int r = 0;
+
+	if (!from->tri && from->ld == from->rows && to->ld == to->rows)
+		return copy_patiently(copy, to->base, from->base, cdm_operand_bytes(from));
+	for (int64_t j = 0; !r && j < from->cols; j++) {
 		int64_t first, last;
 		column_rows(from, j, &first, &last);
 		if (last > first)
-			copy(column(to, j, first), column(from, j, first), (size_t)(last - first) * from->elem);
+			r = copy_patiently(copy, column(to, j, first), column(from, j, first),
+					   (size_t)(last - first) * from->elem);
 	}
+	return r;
 }

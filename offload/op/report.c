@@ -83,6 +83,7 @@ void cdm_report_read(struct cdm_report_view *v, const struct cdm_report_facts *f
 	v->in_place = cdm_counted(&cdm_stats.in_place);
 	v->host_faults = cdm_counted(&cdm_stats.host_faults);
 	v->evictions = cdm_counted(&cdm_stats.evictions);
+	v->thrash = cdm_counted(&cdm_stats.thrash);
 }
 
 void cdm_report_site(struct cdm_text *t, const void *site, int full_path)

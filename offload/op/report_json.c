@@ -94,6 +94,8 @@ static void put_bytes(struct cdm_text *t, const struct cdm_report_view *v)
 	put_count(t, "host", v->host_faults);
 	cdm_textf(t, "},");
 	put_count(t, "evictions", v->evictions);
+	comma(t);
+	put_count(t, "thrash", v->thrash);
 	cdm_textf(t, ",\n");
 }
 

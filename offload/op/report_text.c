@@ -152,6 +152,9 @@ static void data(struct cdm_text *t, const struct cdm_report_view *v)
 	amount_row(t, v->in_place, "used by the device where they were");
 	if (v->evictions)
 		cdm_textf(t, "  %20lu  evictions: the device was full\n", (unsigned long)v->evictions);
+	if (v->thrash)
+		cdm_textf(t, "  %20lu  times that a region went to and fro and was left on the host for a while\n",
+			  (unsigned long)v->thrash);
 	if (v->host_faults)
 		cdm_textf(t, "  %20lu  page faults of the host\n", (unsigned long)v->host_faults);
 }

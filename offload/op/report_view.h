@@ -24,7 +24,7 @@ struct cdm_report_view {
 	const struct cdm_report_region *region[CDM_REPORT_REGIONS];
 	int regions;
 	uint64_t seen, offloaded, declined[CDM_DECLINE_COUNT];
-	uint64_t to_device, to_host, first_touch, staged, reused, in_place, host_faults, evictions;
+	uint64_t to_device, to_host, first_touch, staged, reused, in_place, host_faults, evictions, thrash;
 };
 
 /* What is longer than this of a program's, library's or file's name is left out, so that a report has a bound. */

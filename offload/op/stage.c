@@ -122,21 +122,26 @@ int cdm_stage_in(struct cdm_stage *s, const struct cdm_operand *o, const struct 
 	s->device = *o;
 	s->device.base = (char *)s->buffer + margin;
 	s->device.ld = o->rows;
-	if (o->access & CDM_R) {
-		cdm_operand_copy(&s->device, o, cdm_device.mem->copy);
+	if (o->access & CDM_R && !o->scratch) {
+		r = cdm_operand_copy(&s->device, o, cdm_device.mem->copy_out);
 		cdm_count(&cdm_stats.to_device, cdm_operand_bytes(o));
 		cdm_count(&cdm_stats.staged, cdm_operand_bytes(o));
 	}
-	return 0;
+	if (r)
+		cdm_stage_drop(s);
+	return r;
 }
 
-void cdm_stage_out(const struct cdm_stage *s, const struct cdm_operand *o)
+int cdm_stage_out(const struct cdm_stage *s, const struct cdm_operand *o)
 {
 	if (!(o->access & CDM_W))
-		return;
-	cdm_operand_copy(o, &s->device, cdm_device.mem->copy);
+		return 0;
+	if (o->scratch) /* but for its first element, where LAPACK reports how much it would like to have */
+		return cdm_device.mem->copy_home(o->base, s->device.base, o->elem);
+	int r = cdm_operand_copy(o, &s->device, cdm_device.mem->copy_home);
 	cdm_count(&cdm_stats.to_host, cdm_operand_bytes(o));
 	cdm_count(&cdm_stats.staged, cdm_operand_bytes(o));
+	return r;
 }
 
 void cdm_stage_drop(struct cdm_stage *s)

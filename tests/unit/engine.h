@@ -7,10 +7,12 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "offload/base/config.h"
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
+#include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 #include "offload/mem/residency.h"
 #include "offload/offload.h"
@@ -79,22 +81,25 @@ static const struct cdm_compute_ops loops = {
 
 static const struct cdm_routine routines[] = {{"dgemm", CDM_D}};
 
-static void on_segv(int sig, siginfo_t *info, void *context)
+static void on_touch(int sig, siginfo_t *info, void *context)
 {
-	(void)context;
-	if (!cdm_residency_fault((uintptr_t)info->si_addr))
+	bool write = ((ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2;
+
+	if (!cdm_recall_fault((uintptr_t)info->si_addr, write))
 		signal(sig, SIG_DFL);
 }
 
-static void faults(void)
+static void faults(int sig)
 {
-	struct sigaction sa = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO};
-	sigaction(SIGSEGV, &sa, NULL);
+	struct sigaction sa = {.sa_sigaction = on_touch, .sa_flags = SA_SIGINFO};
+	sigaction(sig, &sa, NULL);
 }
 
-static inline void engine_start(int mechanism, int policy, size_t capacity)
+static inline void engine_start_on(int device, int mechanism, int policy, size_t capacity)
 {
-	cdm_config.device = CDM_DEVICE_EMU;
+	cdm_config.device = device;
+	if (device == CDM_DEVICE_EMU_PRIVATE)
+		cdm_device.mem = &cdm_mem_emu_private;
 	cdm_config.mechanism = mechanism;
 	cdm_config.policy = policy;
 	cdm_config.min_work = 0;
@@ -104,6 +109,11 @@ static inline void engine_start(int mechanism, int policy, size_t capacity)
 	cdm_engine_on_faults(faults);
 	cdm_dispatch_init();
 	cdm_min_alloc = 1 << 20;
+}
+
+static inline void engine_start(int mechanism, int policy, size_t capacity)
+{
+	engine_start_on(CDM_DEVICE_EMU, mechanism, policy, capacity);
 }
 
 /* The call C = A B of n x n blocks with leading dimension ld. */

@@ -1,5 +1,6 @@
 /* Every variable: good values, bad values, and what is said about them. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ Test(config, defaults)
 	cr_assert_null(cdm_config.blas);
 	cr_assert_null(cdm_config.report);
 	cr_assert_null(cdm_config.trace);
+	cr_assert_null(cdm_config.fault);
 	cdm_config_read(NULL);
 	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
 }
@@ -79,24 +81,24 @@ Test(config, words)
 
 Test(config, malformed)
 {
-	warned("CDM_DEVICE=foo", "CDM_DEVICE=foo", "emu, none", "using the default, emu");
+	warned("CDM_DEVICE=foo", "CDM_DEVICE=foo", "emu, emu:private, none", "using the default, emu");
 	warned("CDM_DEVICE_MEM=banana", "CDM_DEVICE_MEM=banana", "percentage of RAM", "using the default, 25%");
-	warned("CDM_POLICY=Never", "CDM_POLICY=Never", "never, copy, first-use", "first-use");
+	warned("CDM_POLICY=Never", "CDM_POLICY=Never", "never, copy, first-use, in-place", "first-use");
 	warned("CDM_MIN_WORK=-1", "CDM_MIN_WORK=-1", "flops", "auto");
 	warned("CDM_MIN_ALLOC=100", "CDM_MIN_ALLOC=100", "4K", "1M");
 	warned("CDM_THREADS=two", "CDM_THREADS=two", "1 to 1024", "auto");
 	warned("CDM_THREADS=0", "CDM_THREADS=0", "1 to 1024", "auto");
 	warned("CDM_MECHANISM=mov", "CDM_MECHANISM=mov", "auto, move, remap", "auto");
+	warned("CDM_FAULT=compute", "CDM_FAULT=compute", "copy-home:N", "using the default");
 	warned("CDM_LOG=loud", "CDM_LOG=loud", "error, warn, info, debug", "warn");
-	warned("CDM_DEVICE=a\nb\x1b[1m", "CDM_DEVICE=a?b?[1m", "emu, none", "emu");
+	warned("CDM_DEVICE=a\nb\x1b[1m", "CDM_DEVICE=a?b?[1m", "emu, emu:private, none", "emu");
 	cr_assert_eq(cdm_config.device, CDM_DEVICE_EMU);
 }
 
 Test(config, agreed_but_not_built)
 {
-	warned("CDM_DEVICE=emu:private", "CDM_DEVICE=emu:private", "not available in this build", "using emu");
-	warned("CDM_DEVICE=numa:1", "CDM_DEVICE=numa:1", "emu, none", "using emu");
-	warned("CDM_DEVICE=cuda:0", "CDM_DEVICE=cuda:0", "emu, none", "using emu");
+	warned("CDM_DEVICE=numa:1", "CDM_DEVICE=numa:1", "emu, emu:private, none", "using emu");
+	warned("CDM_DEVICE=cuda:0", "CDM_DEVICE=cuda:0", "emu, emu:private, none", "using emu");
 	warned("CDM_DEVICE=cuda:", "CDM_DEVICE=cuda:", "not understood", "using the default, emu");
 	cr_assert_eq(cdm_config.device, CDM_DEVICE_EMU);
 	warned("CDM_POLICY=adaptive", "CDM_POLICY=adaptive", "not available in this build", "using first-use");
@@ -143,6 +145,10 @@ Test(config, strings_are_copies)
 	quiet("CDM_REPORT=/a/b");
 	cr_assert_str_eq(cdm_config.report, "/a/b");
 	cr_assert_null(cdm_config.blas);
+	char fault[] = "CDM_FAULT=alloc:1";
+	configure(fault, NULL);
+	memset(fault, 'x', sizeof(fault) - 1);
+	cr_assert_str_eq(cdm_config.fault, "alloc:1");
 	quiet("CDM_BLAS=./lib.so");
 	snprintf(want, sizeof(want), "%s/./lib.so", cwd);
 	cr_assert_str_eq(cdm_config.blas, want);
@@ -260,6 +266,55 @@ Test(config, numbers)
 	cr_assert_eq(cdm_config.threads, 3);
 }
 
+Test(config, faults)
+{
+	static const char *const bad[] = {"",
+					  "alloc",
+					  "alloc:",
+					  "alloc:0",
+					  "alloc:0+",
+					  "alloc:-1",
+					  "alloc:1x",
+					  "alloc:1++",
+					  "alloc:+",
+					  "alloc: 1",
+					  " alloc:1",
+					  "Alloc:1",
+					  "copy:1",
+					  ":1",
+					  "alloc:1,",
+					  ",alloc:1",
+					  "alloc:1,,compute:1",
+					  "copy-home:1+",
+					  "alloc:1,alloc:2",
+					  "alloc:1;compute:2",
+					  "alloc:1 compute:2",
+					  "alloc:1+2",
+					  "copy-home:5,copy-home:6",
+					  "alloc:9999999999999999999",
+					  "compute:1,alloc:"};
+	struct cdm_fault_rule r[CDM_FAULT_OPS];
+
+	cr_assert_eq(cdm_config_faults("compute:3+,copy-home:2,alloc:17,copy-out:1+", r), 0);
+	cr_assert(r[CDM_FAULT_COMPUTE].first == 3 && r[CDM_FAULT_COMPUTE].onwards);
+	cr_assert(r[CDM_FAULT_COPY_HOME].first == 2 && !r[CDM_FAULT_COPY_HOME].onwards);
+	cr_assert(r[CDM_FAULT_ALLOC].first == 17 && !r[CDM_FAULT_ALLOC].onwards);
+	cr_assert(r[CDM_FAULT_COPY_OUT].first == 1 && r[CDM_FAULT_COPY_OUT].onwards);
+	cr_assert_eq(cdm_config_faults("compute:999999999999999999", r), 0);
+	cr_assert(r[CDM_FAULT_COMPUTE].first == 999999999999999999u && !r[CDM_FAULT_COMPUTE].onwards);
+	cr_assert(!r[CDM_FAULT_ALLOC].first && !r[CDM_FAULT_COPY_OUT].first && !r[CDM_FAULT_COPY_HOME].first);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		cr_assert_eq(cdm_config_faults(bad[i], r), -EINVAL, "%s", bad[i]);
+		cr_assert(r[CDM_FAULT_COMPUTE].first == 999999999999999999u && !r[CDM_FAULT_ALLOC].first, "%s", bad[i]);
+	}
+	warned("CDM_FAULT=copy-home:1+", "CDM_FAULT=copy-home:1+", "but for copy-home", "using the default");
+	cr_assert_null(cdm_config.fault);
+	quiet("CDM_FAULT=copy-home:1,compute:2+");
+	cr_assert_str_eq(cdm_config.fault, "copy-home:1,compute:2+");
+	quiet("CDM_FAULT=");
+	cr_assert_null(cdm_config.fault);
+}
+
 Test(config, distance)
 {
 	cr_assert_eq(cdm_edit_distance("", ""), 0);
@@ -280,13 +335,13 @@ Test(config, print)
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 0);
 	cr_assert_not(t.cut);
-	cr_assert_eq(lines_of(b), 12);
+	cr_assert_eq(lines_of(b), 13);
 	cr_assert_not_null(strstr(b, "CDM_MIN_WORK   1000000"));
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 1);
 	cr_assert_not(t.cut);
 	cr_assert_lt(t.len, 4096);
-	cr_assert_eq(lines_of(b), 14);
+	cr_assert_eq(lines_of(b), 15);
 	cr_assert_not_null(strstr(b, "| `CDM_DEVICE_MEM` |"));
 }
 
@@ -295,8 +350,8 @@ Test(config, random_values, .timeout = 120)
 {
 	static const char *const names[] = {"CDM_DEVICE",    "CDM_DEVICE_MEM", "CDM_POLICY",    "CDM_MIN_WORK",
 					    "CDM_MIN_ALLOC", "CDM_THREADS",    "CDM_MECHANISM", "CDM_LOG",
-					    "CDM_",          "CDM_X"};
-	static const char alphabet[] = "0123456789.%eE+-kKmMgGtTiB:emunoaudcr \t\n\xff\x80";
+					    "CDM_FAULT",     "CDM_X"};
+	static const char alphabet[] = "0123456789.%eE+-kKmMgGtTiB:emunoaudcr,pyhl \t\n\xff\x80";
 	unsigned seed = getenv("TEST_SEED") ? (unsigned)strtoul(getenv("TEST_SEED"), NULL, 0) : 42;
 	printf("TEST_SEED=%u\n", seed);
 	srand(seed);

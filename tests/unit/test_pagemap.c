@@ -31,11 +31,11 @@ Test(pagemap, agrees_with_an_array)
 				model[i] = word;
 		} else {
 			cr_assert_eq(
-				cdm_pagemap_update(BASE + from * CDM_PAGE, n * CDM_PAGE, CDM_WORD_STATE, CDM_RESIDENT),
+				cdm_pagemap_update(BASE + from * CDM_PAGE, n * CDM_PAGE, CDM_WORD_STATE, CDM_DEVICE),
 				0);
 			for (size_t i = from; i < from + n; i++)
 				if (model[i])
-					model[i] = (model[i] & ~CDM_WORD_STATE) | CDM_RESIDENT;
+					model[i] = (model[i] & ~CDM_WORD_STATE) | CDM_DEVICE;
 		}
 		if (round % 50 == 0)
 			compare();

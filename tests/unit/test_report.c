@@ -62,6 +62,7 @@ static void some_calls(void)
 	cdm_count(&cdm_stats.in_place, 77);
 	cdm_count(&cdm_stats.host_faults, 3);
 	cdm_count(&cdm_stats.evictions, 2);
+	cdm_count(&cdm_stats.thrash, 4);
 }
 
 static void some_regions(struct cdm_report_facts *f)
@@ -221,7 +222,7 @@ Test(report, json_has_the_agreed_keys)
 	has(text, "\"bytes\":{\"to_device\":1048576,\"to_host\":4096,\"first_touch\":8192,\"staged\":100,\"reused\":"
 		  "3221225472,"
 		  "\"in_place\":77}");
-	has(text, "\"faults\":{\"host\":3},\"evictions\":2");
+	has(text, "\"faults\":{\"host\":3},\"evictions\":2,\"thrash\":4");
 	has(text, "{\"name\":\"dgemm\",\"calls\":15,\"offloaded\":11,\"device_s\":2.000000000,\"move_s\":0.250000000,"
 		  "\"host_s\":0.000000000,\"gflop\":300.000000000}");
 	cr_assert_null(strstr(text, "dsyrk"));
@@ -279,6 +280,7 @@ Test(report, text)
 	has(text, "3.0 GiB  found on the device");
 	has(text, "150.0 "); /* Gflop/s */
 	has(text, "2  evictions");
+	has(text, "4  times that a region went to and fro");
 	has(text, "something that matters");
 	for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
 		cr_assert_leq(strcspn(line, "\n"), 100, "%.120s", line);

@@ -117,19 +117,26 @@ static unsigned seconds(void)
 	return s ? (unsigned)atoi(s) : 60;
 }
 
+struct cell {
+	int device, mechanism;
+};
+
 ParameterizedTestParameters(stress, no_update_is_lost)
 {
-	static int mechanisms[] = {CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP};
-	return cr_make_param_array(int, mechanisms, 2);
+	static struct cell cells[] = {{CDM_DEVICE_EMU, CDM_MECHANISM_MOVE},
+				      {CDM_DEVICE_EMU, CDM_MECHANISM_REMAP},
+				      {CDM_DEVICE_EMU_PRIVATE, CDM_MECHANISM_MOVE},
+				      {CDM_DEVICE_EMU_PRIVATE, CDM_MECHANISM_REMAP}};
+	return cr_make_param_array(struct cell, cells, 4);
 }
 
-ParameterizedTest(int *m, stress, no_update_is_lost)
+ParameterizedTest(struct cell *cell, stress, no_update_is_lost)
 {
 	pthread_t thread[THREADS + 1];
 	struct timespec left = {.tv_sec = seconds()};
 	size_t bytes = (size_t)THREADS * N * LD * 8;
 
-	engine_start(*m, CDM_POLICY_FIRST_USE, 64 << 20);
+	engine_start_on(cell->device, cell->mechanism, CDM_POLICY_FIRST_USE, 64 << 20);
 	block = cdm_block_alloc(bytes, 1, true, NULL);
 	other = cdm_block_alloc(2 * bytes, 1, true, NULL);
 	for (int t = 0; t < THREADS; t++)
@@ -142,10 +149,12 @@ ParameterizedTest(int *m, stress, no_update_is_lost)
 		pthread_join(thread[t], NULL);
 	check();
 	cr_assert(cdm_regions_valid());
-	cr_assert_str_eq(cdm_residency_mechanism(), mechanism_name(*m));
+	cr_assert_str_eq(cdm_residency_mechanism(), mechanism_name(cell->mechanism));
 	cr_assert_gt(cdm_counted(&cdm_stats.to_host), 0);
-	fprintf(stderr, "%s, %u s, seeds 42-45: %ld calls, %lu MiB out, %lu MiB home, %lu host faults, 0 lost of %lu\n",
-		mechanism_name(*m), seconds(), (long)calls, (unsigned long)(cdm_counted(&cdm_stats.to_device) >> 20),
+	fprintf(stderr,
+		"%s %s, %u s, seeds 42-45: %ld calls, %lu MiB out, %lu MiB home, %lu host faults, 0 lost of %lu\n",
+		cdm_device.mem->name, mechanism_name(cell->mechanism), seconds(), (long)calls,
+		(unsigned long)(cdm_counted(&cdm_stats.to_device) >> 20),
 		(unsigned long)(cdm_counted(&cdm_stats.to_host) >> 20),
 		(unsigned long)cdm_counted(&cdm_stats.host_faults), (unsigned long)shared_adds * 16);
 }

@@ -1,0 +1,11 @@
+/* Near vm.max_map_count the program's own mmap, munmap and mprotect would fail: mechanisms that add mappings stop. */
+#ifndef CDM_MEM_CROWD_H
+#define CDM_MEM_CROWD_H
+
+#include <stdbool.h>
+
+/* More than three quarters of the mappings that the kernel allows are in use. Looks every so often; caller holds the
+ * move lock. */
+bool cdm_crowded(void);
+
+#endif

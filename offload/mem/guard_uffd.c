@@ -1,0 +1,184 @@
+/* The guard of the `move` mechanism. See guard.h. */
+#include <errno.h>
+#include <signal.h>
+
+#include "offload/base/sys.h"
+#include "offload/mem/device.h"
+#include "offload/mem/frames.h"
+#include "offload/mem/guard.h"
+#include "offload/mem/landing.h"
+#include "offload/mem/pages.h"
+#include "offload/mem/uffd.h"
+
+/* Where fresh frames are filled: not registered, so that touching it is nobody's business. */
+static uintptr_t staging;
+
+static int staging_open(void)
+{
+	char *p = staging ? NULL
+			  : cdm_sys_mmap(NULL, 2 * CDM_HUGE, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (!p)
+		return 0;
+	if (cdm_sys_failed(p))
+		return -ENOMEM;
+	staging = cdm_round_up((uintptr_t)p, CDM_HUGE);
+	return cdm_sys_madvise((void *)staging, CDM_HUGE, MADV_HUGEPAGE);
+}
+
+static int uffd_open(void)
+{
+	int r = cdm_uffd_open(true);
+
+	if (!r)
+		r = cdm_frames_open();
+	return r ? r : staging_open();
+}
+
+static void uffd_forget(void)
+{
+	cdm_frames_forget();
+	cdm_uffd_forget();
+}
+
+/* Zero pages into the holes of [addr, addr+len). */
+static int fill_holes(uintptr_t addr, size_t len)
+{
+	size_t filled;
+	int r = 0;
+
+	for (size_t at = 0; at < len && (!r || r == -EEXIST); at += filled + (r ? CDM_PAGE : 0))
+		r = cdm_uffd_zero(addr + at, len - at, &filled);
+	return r == -EEXIST ? 0 : r;
+}
+
+static int uffd_fill(uintptr_t addr, size_t len)
+{
+	uint64_t exist[8];
+	int r = 0;
+
+	for (uintptr_t at = addr, to; !r && at < addr + len; at = to) {
+		to = cdm_round_down(at, CDM_HUGE) + CDM_HUGE;
+		to = to < addr + len ? to : addr + len;
+		uint64_t all = ~(uint64_t)0;
+		size_t pages = (to - at) / CDM_PAGE;
+		if (!cdm_pages_present(at, to - at, exist))
+			for (size_t i = 0; i < pages / 64; i++)
+				all &= exist[i];
+		else
+			all = 0;
+		if (pages % 64 || ~all)
+			r = fill_holes(at, to - at);
+	}
+	return r;
+}
+
+/* Every page is there, none is pinned, and from now on a write is a signal. */
+static int out_shared(const struct cdm_landing *l, void *dva)
+{
+	cdm_land_back(l, 0);
+	cdm_land_end(l, false);
+	int r = cdm_land_holes(l) ? fill_holes(l->prog, l->len) : 0;
+	if (!r)
+		r = cdm_uffd_protect(l->prog, l->len, true);
+	if (!r)
+		r = cdm_device.mem->copy_out(dva, (void *)l->prog, l->len);
+	if (r)
+		cdm_uffd_protect(l->prog, l->len, false);
+	return r;
+}
+
+static int out_device(const struct cdm_landing *l, char *dva)
+{
+	size_t pages = l->len / CDM_PAGE, to;
+	int r = 0;
+
+	for (size_t i = cdm_land_run(l, 0, &to); !r && i < pages; i = cdm_land_run(l, to, &to))
+		r = cdm_device.mem->copy_out(dva + i * CDM_PAGE, (void *)(l->land + i * CDM_PAGE), (to - i) * CDM_PAGE);
+	if (r)
+		cdm_land_back(l, 0);
+	cdm_land_end(l, !r); /* its frame serves the way home */
+	return r;
+}
+
+static int uffd_out(uintptr_t addr, size_t len, void *dva, bool keep, size_t *fresh)
+{
+	struct cdm_landing l;
+	int r = cdm_land(&l, addr, len);
+
+	*fresh = r ? 0 : cdm_land_holes(&l);
+	return r ? r : keep ? out_shared(&l, dva) : out_device(&l, dva);
+}
+
+static int uffd_withhold(uintptr_t addr, size_t len)
+{
+	return cdm_sys_madvise((void *)addr, len, MADV_DONTNEED);
+}
+
+static int uffd_reopen(uintptr_t addr, size_t len)
+{
+	return cdm_uffd_protect(addr, len, false);
+}
+
+/* Moves a filled frame into place; where the kernel will not, it copies. */
+static int install(uintptr_t addr, uintptr_t frame, size_t len)
+{
+	size_t moved;
+	int r = cdm_land_move(addr, frame, len, &moved);
+
+	return r ? cdm_uffd_copy(addr + moved, frame + moved, len - moved) : 0;
+}
+
+static int uffd_home(uintptr_t addr, size_t len, const void *dva, bool keep)
+{
+	uintptr_t slot = len == CDM_HUGE ? cdm_frames_take_full() : 0;
+	uintptr_t frame = slot ? slot : staging + (addr & (CDM_HUGE - 1));
+
+	(void)keep;
+	int r = cdm_device.mem->copy_home((void *)frame, dva, len);
+	if (!r) {
+		if (len ==
+		    CDM_HUGE) /* an empty table of small pages goes, and a huge frame stays whole (see move_uffd.c) */
+			cdm_sys_madvise((void *)addr, len, MADV_DONTNEED);
+		r = install(addr, frame, len);
+	}
+	if (!slot)
+		cdm_sys_madvise((void *)staging, CDM_HUGE, MADV_DONTNEED);
+	else if (r)
+		cdm_frames_put_drop(slot);
+	else
+		cdm_frames_put_empty(slot);
+	return r;
+}
+
+/* Without memory they read as zeros as soon as somebody touches them. */
+static void uffd_drop(uintptr_t addr, size_t len)
+{
+	(void)addr;
+	(void)len;
+}
+
+/* fork() copies neither the registration nor the protection. */
+static void uffd_child(uintptr_t addr, size_t len)
+{
+	(void)addr;
+	(void)len;
+}
+
+const struct cdm_guard cdm_guard_uffd = {
+	.name = "move",
+	.signal = SIGBUS,
+	.batch = CDM_HUGE,
+	.open = uffd_open,
+	.forget = uffd_forget,
+	.arm = cdm_uffd_register,
+	.disarm = cdm_uffd_unregister,
+	.out = uffd_out,
+	.withhold = uffd_withhold,
+	.reopen = uffd_reopen,
+	.home = uffd_home,
+	.drop = uffd_drop,
+	.fill = uffd_fill,
+	.child = uffd_child,
+};
