@@ -13,6 +13,7 @@
 enum cdm_device_kind { CDM_DEVICE_NONE, CDM_DEVICE_EMU, CDM_DEVICE_EMU_PRIVATE };
 enum cdm_policy_kind { CDM_POLICY_NEVER, CDM_POLICY_COPY, CDM_POLICY_FIRST_USE, CDM_POLICY_IN_PLACE };
 enum cdm_hook_kind { CDM_HOOK_AUTO, CDM_HOOK_PLT, CDM_HOOK_PATCH };
+enum cdm_touch_kind { CDM_TOUCH_SIGNAL, CDM_TOUCH_THREAD };
 enum cdm_mechanism_kind { CDM_MECHANISM_AUTO, CDM_MECHANISM_MOVE, CDM_MECHANISM_REMAP };
 
 #define CDM_MIN_WORK_AUTO (-1.0)
@@ -27,6 +28,7 @@ struct cdm_config {
 	int threads;        /* of the emulated device; 0: the allowed CPUs */
 	int hook;           /* enum cdm_hook_kind */
 	int mechanism;      /* enum cdm_mechanism_kind */
+	int touch;          /* enum cdm_touch_kind */
 	const char *report; /* "stderr", a path, or NULL */
 	const char *trace;  /* a path or NULL */
 	const char *fault;  /* as cdm_config_faults() reads it, or NULL */

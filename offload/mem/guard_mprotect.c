@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "offload/base/config.h"
+#include "offload/base/log.h"
 #include "offload/base/sys.h"
 #include "offload/mem/crowd.h"
 #include "offload/mem/device.h"
@@ -13,6 +15,8 @@
 
 static int guard_open(void)
 {
+	if (cdm_config.touch == CDM_TOUCH_THREAD)
+		cdm_log(CDM_LOG_WARN, "CDM_TOUCH=thread needs the mechanism `move`: touches are signals");
 	return 0;
 }
 static void guard_forget(void) {}

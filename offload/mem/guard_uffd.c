@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "offload/base/config.h"
+#include "offload/base/log.h"
 #include "offload/base/sys.h"
 #include "offload/mem/device.h"
 #include "offload/mem/frames.h"
@@ -9,6 +11,7 @@
 #include "offload/mem/landing.h"
 #include "offload/mem/pages.h"
 #include "offload/mem/uffd.h"
+#include "offload/mem/watcher.h"
 
 /* Where fresh frames are filled: not registered, so that touching it is nobody's business. */
 static uintptr_t staging;
@@ -29,8 +32,16 @@ static int staging_open(void)
 
 static int uffd_open(void)
 {
-	int r = cdm_uffd_open(true);
+	bool thread = cdm_config.touch == CDM_TOUCH_THREAD;
+	int r = cdm_uffd_open(thread ? CDM_UFFD_MESSAGES : CDM_UFFD_SIGNALS);
 
+	if (thread && (r || (r = cdm_watcher_start()))) {
+		cdm_log(CDM_LOG_WARN, "CDM_TOUCH=thread does not work here (error %d%s): touches are signals", -r,
+			r == -EPERM ? ", it needs CAP_SYS_PTRACE or /dev/userfaultfd" : "");
+		cdm_config.touch = CDM_TOUCH_SIGNAL;
+		cdm_uffd_forget();
+		r = cdm_uffd_open(CDM_UFFD_SIGNALS);
+	}
 	if (!r)
 		r = cdm_frames_open();
 	return r ? r : staging_open();
@@ -39,6 +50,7 @@ static int uffd_open(void)
 static void uffd_forget(void)
 {
 	cdm_frames_forget();
+	cdm_watcher_forget();
 	cdm_uffd_forget();
 }
 

@@ -158,7 +158,7 @@ static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 
 static int uffd_open(void)
 {
-	int r = cdm_uffd_open(false);
+	int r = cdm_uffd_open(CDM_UFFD_WAIT);
 	return r ? r : cdm_frames_open();
 }
 

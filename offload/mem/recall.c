@@ -6,6 +6,7 @@
 #include "offload/base/log.h"
 #include "offload/base/stats.h"
 #include "offload/mem/claim.h"
+#include "offload/mem/device.h"
 #include "offload/mem/thrash.h"
 #include "offload/mem/transit.h"
 
@@ -82,16 +83,21 @@ static int answer(struct cdm_region *r, uintptr_t addr, bool write)
 	return cdm_transit_home(r, from, to, !write);
 }
 
-/* Waits until no operation uses r. An operation of this very thread that touches the program's memory is a mistake of the
- * compute library's, and is let through. */
+/* This thread computes for the device: an operation, which cannot end before it, uses the region. That it touches the
+ * program's memory is a mistake of the compute library's, and is let through. */
+static bool computes(void)
+{
+	if (!cdm_on_device && !cdm_device.compute->owns_thread(cdm_sys_gettid()))
+		return false;
+	cdm_log_once(CDM_LOG_ERROR, "the device's library touched memory of the program");
+	return true;
+}
+
+/* Waits until no operation uses r. */
 static void wait_idle(struct cdm_region *r)
 {
 	int busy;
 
-	if (cdm_on_device) {
-		cdm_log_once(CDM_LOG_ERROR, "the device's library touched memory of the program");
-		return;
-	}
 	while ((busy = atomic_load(&r->busy)) > 0)
 		cdm_futex_wait(&r->busy, busy);
 }
@@ -105,12 +111,14 @@ static bool allowed(cdm_word word, bool write)
 /* One try. *again: an operation was faster. False: nobody can help. */
 static bool try_answer(struct cdm_region *r, uint32_t generation, uintptr_t addr, bool write, bool *again)
 {
+	bool stray = atomic_load(&r->busy) > 0 && computes();
 	uint64_t mask;
 	int e = 0;
 
-	wait_idle(r);
+	if (!stray)
+		wait_idle(r);
 	cdm_move_enter(&mask);
-	bool claimed = cdm_claim(r, generation, cdm_on_device ? CDM_CLAIM_HOME : CDM_CLAIM_IDLE);
+	bool claimed = cdm_claim(r, generation, stray ? CDM_CLAIM_HOME : CDM_CLAIM_IDLE);
 	if (claimed) {
 		e = answer(r, addr, write);
 		cdm_unclaim(r);
@@ -178,7 +186,7 @@ static void each_watched(uintptr_t at, uintptr_t end,
 		while (!claimed && atomic_load(&r->generation) == generation && (generation & 1)) {
 			wait_idle(r);
 			cdm_move_enter(&mask);
-			claimed = cdm_claim(r, generation, cdm_on_device ? CDM_CLAIM_HOME : CDM_CLAIM_IDLE);
+			claimed = cdm_claim(r, generation, CDM_CLAIM_IDLE);
 			if (claimed) {
 				fn(r, at, to < cdm_region_end(r) ? to : cdm_region_end(r), how);
 				cdm_unclaim(r);

@@ -62,8 +62,8 @@ bool cdm_transit_open(void)
 	if (mover || guard || failed)
 		return !failed;
 	failed = !try_one(remap, forced) && !try_one(!remap, false);
-	cdm_pins_needed = guard || mover == &cdm_mover_remap || (mover && !cdm_uffd_full());
-	int signal = guard ? guard->signal : mover == &cdm_mover_remap ? SIGSEGV : 0;
+	cdm_pins_needed = guard == &cdm_guard_mprotect || mover == &cdm_mover_remap || !cdm_uffd_full();
+	int signal = !cdm_pins_needed ? 0 : guard ? guard->signal : mover == &cdm_mover_remap ? SIGSEGV : 0;
 	if (signal && cdm_residency_needs_faults)
 		cdm_residency_needs_faults(signal);
 	return !failed;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
@@ -21,11 +22,11 @@ struct cdm_uffdio_move {
 
 static int fd = -1;
 static bool full;
-static bool signalled; /* opened with the SIGBUS feature */
+static enum cdm_uffd_mode mode_of; /* the open descriptor */
 
 bool cdm_uffd_full(void)
 {
-	return full && !signalled;
+	return full && mode_of != CDM_UFFD_SIGNALS;
 }
 
 int cdm_uffd_descriptor(void)
@@ -33,12 +34,15 @@ int cdm_uffd_descriptor(void)
 	return fd;
 }
 
-static int api(int to, bool signals)
+static int api(int to, enum cdm_uffd_mode mode)
 {
-	uint64_t want = CDM_UFFD_FEATURE_MOVE;
+	static const uint64_t features[] = {
+		[CDM_UFFD_WAIT] = 0,
+		[CDM_UFFD_SIGNALS] = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+		[CDM_UFFD_MESSAGES] = UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	uint64_t want = CDM_UFFD_FEATURE_MOVE | features[mode];
 
-	if (signals)
-		want |= UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 	struct uffdio_api a = {.api = UFFD_API, .features = want};
 	int r = cdm_sys_ioctl(to, UFFDIO_API, &a);
 	return r ? r : (a.features & want) == want ? 0 : -ENOSYS;
@@ -90,7 +94,7 @@ int cdm_uffd_probe(void)
 
 	if (to < 0)
 		return to;
-	r = api(to, false);
+	r = api(to, CDM_UFFD_WAIT);
 	cdm_sys_close(to);
 	return r;
 }
@@ -113,7 +117,7 @@ static int prove(void)
 	return r;
 }
 
-int cdm_uffd_open(bool signals)
+int cdm_uffd_open(enum cdm_uffd_mode mode)
 {
 	if (fd >= 0)
 		return 0;
@@ -121,8 +125,8 @@ int cdm_uffd_open(bool signals)
 	if (low < 0)
 		return low;
 	fd = raised(low);
-	signalled = signals;
-	int r = api(fd, signals);
+	mode_of = mode;
+	int r = mode == CDM_UFFD_MESSAGES && !full ? -EPERM : api(fd, mode);
 	if (!r)
 		r = prove();
 	if (r)
@@ -139,7 +143,7 @@ void cdm_uffd_forget(void)
 
 int cdm_uffd_register(uintptr_t addr, size_t len)
 {
-	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING | (signalled ? UFFDIO_REGISTER_MODE_WP : 0);
+	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING | (mode_of != CDM_UFFD_WAIT ? UFFDIO_REGISTER_MODE_WP : 0);
 	struct uffdio_register r = {.range = {addr, len}, .mode = mode};
 	int e = cdm_sys_ioctl(fd, UFFDIO_REGISTER, &r);
 
@@ -201,4 +205,29 @@ int cdm_uffd_zero(uintptr_t addr, size_t len, size_t *filled)
 			return r;
 	}
 	return 0;
+}
+
+int cdm_uffd_next(struct cdm_touch *touch)
+{
+	struct uffd_msg m;
+
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t n = cdm_sys_read(fd, &m, sizeof(m));
+		if (n == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT)
+			break;
+		if (n < 0 && n != -EAGAIN && n != -EINTR)
+			return (int)n;
+		cdm_sys6(SYS_ppoll, (long)&p, 1, 0, 0, 0, 0);
+	}
+	touch->addr = m.arg.pagefault.address;
+	touch->write = m.arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	touch->tid = (int)m.arg.pagefault.feat.ptid;
+	return 0;
+}
+
+void cdm_uffd_wake(uintptr_t addr)
+{
+	struct uffdio_range r = {cdm_round_down(addr, CDM_PAGE), CDM_PAGE};
+	cdm_sys_ioctl(fd, UFFDIO_WAKE, &r);
 }

@@ -7,9 +7,10 @@
  *
  * For a private device pages stay missing, or write-protected, until somebody touches them, so each touch has to be
  * answered. With the SIGBUS feature it is a signal in the touching thread (2.5 us; a reading thread takes 55 to 67 us for
- * the round trip, measured), and the kernel's own accesses fail with EFAULT whatever the privilege.
+ * the round trip, measured), and the kernel's own accesses fail with EFAULT whatever the privilege. With CDM_TOUCH=thread
+ * a thread of libcdm's reads messages instead (watcher.h): slower, and complete.
  *
- * Otherwise, with the privilege (CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd) the kernel's own accesses, read(2) into
+ * Without signals, with the privilege (CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd) the kernel's own accesses, read(2) into
  * the range, wait in the same way. Without it (USER_MODE_ONLY) they fail with EFAULT.
  */
 #ifndef CDM_MEM_UFFD_H
@@ -20,9 +21,14 @@
 #include <stdint.h>
 
 /* Opens the descriptor and proves on pages of its own that UFFDIO_MOVE works. 0, or a negative errno: the kernel
- * (before 6.8) or a sandbox does not offer it. Once per process and fork child; caller holds the move lock. signals: touches
- * of missing and of write-protected pages are SIGBUS; ranges are registered for both. */
-int cdm_uffd_open(bool signals);
+ * (before 6.8) or a sandbox does not offer it. Once per process and fork child; caller holds the move lock. Unless mode
+ * is WAIT, ranges are registered for write-protection, too. -EPERM: MESSAGES without the privilege. */
+enum cdm_uffd_mode {
+	CDM_UFFD_WAIT,    /* touchers sleep until a page arrives */
+	CDM_UFFD_SIGNALS, /* touches are SIGBUS */
+	CDM_UFFD_MESSAGES /* touchers sleep until cdm_uffd_next() has told of them and the page arrives, or a wake */
+};
+int cdm_uffd_open(enum cdm_uffd_mode mode);
 /* Whether cdm_uffd_open() would get as far as the proof; opens and closes a descriptor. 0 or a negative errno. */
 int cdm_uffd_probe(void);
 /* Kernel accesses to a missing page wait, too. */
@@ -42,6 +48,15 @@ int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
 int cdm_uffd_protect(uintptr_t addr, size_t len, bool on);
 /* Fills a missing range with zero pages; stops with -EEXIST at one that is there, *filled (never NULL) bytes on. */
 int cdm_uffd_zero(uintptr_t addr, size_t len, size_t *filled);
+/* MESSAGES: waits for the next touch. 0, or a negative errno: the descriptor is gone. */
+struct cdm_touch {
+	uintptr_t addr;
+	bool write;
+	int tid; /* whose */
+};
+int cdm_uffd_next(struct cdm_touch *touch);
+/* Lets those who sleep on the page at addr try again. */
+void cdm_uffd_wake(uintptr_t addr);
 /* Fills missing pages by copying: the last resort when a move back is refused. */
 int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len);
 

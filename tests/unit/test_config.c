@@ -73,6 +73,8 @@ Test(config, words)
 	cr_assert_eq(cdm_config.policy, CDM_POLICY_COPY);
 	quiet("CDM_MECHANISM=remap");
 	cr_assert_eq(cdm_config.mechanism, CDM_MECHANISM_REMAP);
+	quiet("CDM_TOUCH=thread");
+	cr_assert_eq(cdm_config.touch, CDM_TOUCH_THREAD);
 	quiet("CDM_LOG=debug");
 	cr_assert_eq(cdm_log_level, CDM_LOG_DEBUG);
 	quiet("CDM_POLICY=");
@@ -89,6 +91,7 @@ Test(config, malformed)
 	warned("CDM_THREADS=two", "CDM_THREADS=two", "1 to 1024", "auto");
 	warned("CDM_THREADS=0", "CDM_THREADS=0", "1 to 1024", "auto");
 	warned("CDM_MECHANISM=mov", "CDM_MECHANISM=mov", "auto, move, remap", "auto");
+	warned("CDM_TOUCH=cpu", "CDM_TOUCH=cpu", "signal, thread", "signal");
 	warned("CDM_FAULT=compute", "CDM_FAULT=compute", "copy-home:N", "using the default");
 	warned("CDM_LOG=loud", "CDM_LOG=loud", "error, warn, info, debug", "warn");
 	warned("CDM_DEVICE=a\nb\x1b[1m", "CDM_DEVICE=a?b?[1m", "emu, emu:private, none", "emu");
@@ -335,7 +338,7 @@ Test(config, print)
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 0);
 	cr_assert_not(t.cut);
-	cr_assert_eq(lines_of(b), 13);
+	cr_assert_eq(lines_of(b), 14);
 	cr_assert_not_null(strstr(b, "CDM_MIN_WORK   1000000"));
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 1);
