@@ -147,7 +147,8 @@ $B/examples/%: examples/%.f
 
 PROG_SRC := $(sort $(wildcard tests/prog/*.c tests/bench/*.c))
 PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/bench/bench_static $B/tests/prog/throw $B/tests/prog/ctor_lib.so
-progs: $(PROG_BIN)
+SCENARIO_BIN := $(patsubst %.c,$B/%,$(wildcard tests/scenarios/*.c))
+progs: $(PROG_BIN) $(SCENARIO_BIN)
 
 # Helpers call the BLAS under test through -lblas; the two that reach inside link the static base library.
 BENCH_INSIDE := $(filter-out $B/tests/bench/bench,$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
@@ -173,6 +174,10 @@ $B/tests/bench/bench_static: tests/bench/bench.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
 	$Q$(CC) -O2 -g $(TEST_CFLAGS) -o $@ $< "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)" -lgfortran -lm
+$B/tests/scenarios/%: tests/scenarios/%.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -std=c11 -O1 -g $(filter-out -std=%,$(TEST_CFLAGS)) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas
 $(BENCH_INSIDE): $B/tests/bench/%: tests/bench/%.c $B/libcdm-base.a
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
@@ -207,4 +212,4 @@ uninstall:
 clean:
 	$Q rm -rf $B
 
--include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d)
+-include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d) $(SCENARIO_BIN:=.d)

@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -48,6 +51,17 @@ static struct sigaction program_get(int i)
 	return sa;
 }
 
+static void on_fault(int sig, siginfo_t *info, void *context);
+
+/* The kernel calls libcdm's handler on the stack on which the program's own would run. */
+static void kernel_set(int sig, const struct sigaction *of, struct sigaction *old)
+{
+	struct sigaction sa = {.sa_sigaction = on_fault,
+			       .sa_flags = SA_SIGINFO | SA_NODEFER | (of ? of->sa_flags & SA_ONSTACK : 0)};
+
+	cdm_next.sigaction(sig, &sa, old);
+}
+
 static void program_exchange(int i, const struct sigaction *act, struct sigaction *old)
 {
 	uint64_t mask;
@@ -55,8 +69,10 @@ static void program_exchange(int i, const struct sigaction *act, struct sigactio
 	cdm_sys_block_all(&mask);
 	cdm_lock_take(&lock);
 	struct sigaction was = program[i];
-	if (act)
+	if (act) {
 		program[i] = *act;
+		kernel_set(i == SEGV ? SIGSEGV : SIGBUS, act, NULL);
+	}
 	cdm_lock_drop(&lock);
 	cdm_sys_unblock(&mask);
 	if (old)
@@ -112,12 +128,12 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 void cdm_fault_install(int sig)
 {
-	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 	int i = sig == SIGSEGV ? SEGV : BUS;
 
 	if (atomic_exchange(&installed[i], true))
 		return;
-	cdm_next.sigaction(sig, &sa, &program[i]);
+	cdm_next.sigaction(sig, NULL, &program[i]);
+	kernel_set(sig, &program[i], NULL);
 	atomic_store(&any, true);
 }
 
@@ -185,4 +201,69 @@ CDM_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	sigset_t copy;
 	return cdm_next.pthread_sigmask(how, unblockable(how, set, &copy), old);
+}
+
+/* signal()'s other names, and calls that set a mask for a while. */
+
+__sighandler_t bsd_signal(int sig, __sighandler_t handler); /* glibc declares these two for old standards alone */
+int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+
+CDM_EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler)
+{
+	return signal(sig, handler);
+}
+
+CDM_EXPORT __sighandler_t ssignal(int sig, __sighandler_t handler)
+{
+	return signal(sig, handler);
+}
+
+CDM_EXPORT int __sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	return sigaction(sig, act, old);
+}
+
+/* System V's: once, and not blocked meanwhile. */
+CDM_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
+{
+	struct sigaction act = {.sa_handler = handler, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, old;
+
+	return sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+CDM_EXPORT __sighandler_t sysv_signal(int sig, __sighandler_t handler)
+{
+	return __sysv_signal(sig, handler);
+}
+
+CDM_EXPORT int sigsuspend(const sigset_t *set)
+{
+	sigset_t copy;
+	return cdm_next.sigsuspend(unblockable(SIG_SETMASK, set, &copy));
+}
+
+CDM_EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *set)
+{
+	sigset_t copy;
+	return cdm_next.pselect(n, r, w, e, timeout, unblockable(SIG_SETMASK, set, &copy));
+}
+
+CDM_EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigset_t *set)
+{
+	sigset_t copy;
+	int pin = cdm_pins_needed ? cdm_pin_take((uintptr_t)p, n * sizeof(*p), true) : 0;
+	int r = cdm_next.ppoll(p, n, timeout, unblockable(SIG_SETMASK, set, &copy));
+
+	cdm_pin_drop(pin);
+	return r;
+}
+
+CDM_EXPORT int epoll_pwait(int fd, struct epoll_event *p, int n, int timeout, const sigset_t *set)
+{
+	sigset_t copy;
+	int pin = cdm_pins_needed ? cdm_pin_take((uintptr_t)p, (size_t)(n > 0 ? n : 0) * sizeof(*p), true) : 0;
+	int r = cdm_next.epoll_pwait(fd, p, n, timeout, unblockable(SIG_SETMASK, set, &copy));
+
+	cdm_pin_drop(pin);
+	return r;
 }

@@ -19,11 +19,12 @@ extern void *__libc_calloc(size_t n, size_t each);
 CDM_HOOKS(X)
 CDM_BUFFER_HOOKS(X)
 CDM_VECTOR_HOOKS(X)
+CDM_MESSAGE_HOOKS(X)
 #undef X
 
 struct cdm_next cdm_next = {
 #define X(name, type, params, args, ...) .name = first_##name,
-	CDM_HOOKS(X) CDM_BUFFER_HOOKS(X) CDM_VECTOR_HOOKS(X)
+	CDM_HOOKS(X) CDM_BUFFER_HOOKS(X) CDM_VECTOR_HOOKS(X) CDM_MESSAGE_HOOKS(X)
 #undef X
 };
 
@@ -63,6 +64,7 @@ void cdm_hook_resolve(void)
 	CDM_HOOKS(X)
 	CDM_BUFFER_HOOKS(X)
 	CDM_VECTOR_HOOKS(X)
+	CDM_MESSAGE_HOOKS(X)
 #undef X
 	p = find(RTLD_NEXT, "malloc");
 	cdm_next.malloc = p ? (void *(*)(size_t))p : __libc_malloc;
@@ -128,6 +130,24 @@ FORWARD(aio_write, int, (struct aiocb * cb), (cb))
 FORWARD(aio_read64, int, (struct aiocb64 * cb), (cb))
 FORWARD(aio_write64, int, (struct aiocb64 * cb), (cb))
 FORWARD(mlockall, int, (int flags), (flags))
+FORWARD(recvmmsg, int, (int fd, struct mmsghdr *m, unsigned count, int flags, struct timespec *timeout),
+	(fd, m, count, flags, timeout))
+FORWARD(sendmmsg, int, (int fd, struct mmsghdr *m, unsigned count, int flags), (fd, m, count, flags))
+FORWARD(process_vm_readv, ssize_t,
+	(pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote, unsigned long remotes,
+	 unsigned long flags),
+	(pid, local, locals, remote, remotes, flags))
+FORWARD(process_vm_writev, ssize_t,
+	(pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote, unsigned long remotes,
+	 unsigned long flags),
+	(pid, local, locals, remote, remotes, flags))
+FORWARD(sigsuspend, int, (const sigset_t *set), (set))
+FORWARD(pselect, int, (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *set),
+	(n, r, w, e, timeout, set))
+FORWARD(ppoll, int, (struct pollfd * p, nfds_t n, const struct timespec *timeout, const sigset_t *set),
+	(p, n, timeout, set))
+FORWARD(epoll_pwait, int, (int fd, struct epoll_event *p, int n, int timeout, const sigset_t *set),
+	(fd, p, n, timeout, set))
 FORWARD(syscall, long, (long nr, long a, long b, long c, long d, long e, long f), (nr, a, b, c, d, e, f))
 FORWARD(dlclose, int, (void *handle), (handle))
 FORWARD(dlopen, void *, (const char *path, int flags), (path, flags))
@@ -173,6 +193,7 @@ void *cdm_hook_realloc(void *p, size_t n)
 #define X(name, type, params, args, ...) FORWARD(name, type, params, args)
 CDM_BUFFER_HOOKS(X)
 CDM_VECTOR_HOOKS(X)
+CDM_MESSAGE_HOOKS(X)
 #undef X
 
 static void check_one(const char *name)
@@ -192,5 +213,6 @@ void cdm_hook_check(void)
 	CDM_HOOKS(X)
 	CDM_BUFFER_HOOKS(X)
 	CDM_VECTOR_HOOKS(X)
+	CDM_MESSAGE_HOOKS(X)
 #undef X
 }

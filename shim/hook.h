@@ -9,13 +9,19 @@
 #define CDM_SHIM_HOOK_H
 
 #include <aio.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #undef fread_unlocked /* glibc's macros */
 #undef fwrite_unlocked
@@ -51,6 +57,24 @@
 	X(aio_read64, int, (struct aiocb64 * cb), (cb))                                                                \
 	X(aio_write64, int, (struct aiocb64 * cb), (cb))                                                               \
 	X(mlockall, int, (int flags), (flags))                                                                         \
+	X(recvmmsg, int, (int fd, struct mmsghdr *m, unsigned count, int flags, struct timespec *timeout),             \
+	  (fd, m, count, flags, timeout))                                                                              \
+	X(sendmmsg, int, (int fd, struct mmsghdr *m, unsigned count, int flags), (fd, m, count, flags))                \
+	X(process_vm_readv, ssize_t,                                                                                   \
+	  (pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote,                     \
+	   unsigned long remotes, unsigned long flags),                                                                \
+	  (pid, local, locals, remote, remotes, flags))                                                                \
+	X(process_vm_writev, ssize_t,                                                                                  \
+	  (pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote,                     \
+	   unsigned long remotes, unsigned long flags),                                                                \
+	  (pid, local, locals, remote, remotes, flags))                                                                \
+	X(sigsuspend, int, (const sigset_t *set), (set))                                                               \
+	X(pselect, int, (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *set), \
+	  (n, r, w, e, timeout, set))                                                                                  \
+	X(ppoll, int, (struct pollfd * p, nfds_t n, const struct timespec *timeout, const sigset_t *set),              \
+	  (p, n, timeout, set))                                                                                        \
+	X(epoll_pwait, int, (int fd, struct epoll_event *p, int n, int timeout, const sigset_t *set),                  \
+	  (fd, p, n, timeout, set))                                                                                    \
 	X(syscall, long, (long nr, long a, long b, long c, long d, long e, long f), (nr, a, b, c, d, e, f))            \
 	X(dlclose, int, (void *handle), (handle))                                                                      \
 	X(dlopen, void *, (const char *path, int flags), (path, flags))                                                \
@@ -86,6 +110,23 @@
 	X(msgsnd, int, (int id, const void *p, size_t n, int flags), (id, p, n, flags), p, n + sizeof(long), 0)        \
 	X(msgrcv, ssize_t, (int id, void *p, size_t n, long type, int flags), (id, p, n, type, flags), p,              \
 	  n + sizeof(long), 1)                                                                                         \
+	X(stat, int, (const char *path, struct stat *p), (path, p), p, sizeof(*p), 1)                                  \
+	X(lstat, int, (const char *path, struct stat *p), (path, p), p, sizeof(*p), 1)                                 \
+	X(fstat, int, (int fd, struct stat *p), (fd, p), p, sizeof(*p), 1)                                             \
+	X(fstatat, int, (int dir, const char *path, struct stat *p, int flags), (dir, path, p, flags), p, sizeof(*p),  \
+	  1)                                                                                                           \
+	X(stat64, int, (const char *path, struct stat64 *p), (path, p), p, sizeof(*p), 1)                              \
+	X(lstat64, int, (const char *path, struct stat64 *p), (path, p), p, sizeof(*p), 1)                             \
+	X(fstat64, int, (int fd, struct stat64 *p), (fd, p), p, sizeof(*p), 1)                                         \
+	X(poll, int, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout), p, n * sizeof(*p), 1)                \
+	X(epoll_wait, int, (int fd, struct epoll_event *p, int n, int timeout), (fd, p, n, timeout), p,                \
+	  (size_t)(n > 0 ? n : 0) * sizeof(*p), 1)                                                                     \
+	X(uname, int, (struct utsname * p), (p), p, sizeof(*p), 1)                                                     \
+	X(getrusage, int, (__rusage_who_t who, struct rusage * p), (who, p), p, sizeof(*p), 1)                         \
+	X(getsockopt, int, (int fd, int level, int name, void *p, socklen_t *n), (fd, level, name, p, n), p,           \
+	  n ? *n : 0, 1)                                                                                               \
+	X(pipe, int, (int p[2]), (p), p, 2 * sizeof(*p), 1)                                                            \
+	X(waitpid, pid_t, (pid_t pid, int *p, int flags), (pid, p, flags), p, sizeof(*p), 1)                           \
 	X(mincore, int, (void *a, size_t n, unsigned char *p), (a, n, p), p, (n + 4095) / 4096, 1)                     \
 	X(fread, size_t, (void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 1)                    \
 	X(fwrite, size_t, (const void *p, size_t each, size_t n, FILE *f), (p, each, n, f), p, each *n, 0)             \
@@ -123,15 +164,19 @@
 	X(pwritev64v2, ssize_t, (int fd, const struct iovec *iov, int n, off64_t at, int flags),                       \
 	  (fd, iov, n, at, flags), iov, n, 0)                                                                          \
 	X(vmsplice, ssize_t, (int fd, const struct iovec *iov, size_t n, unsigned flags), (fd, iov, n, flags), iov, n, \
-	  1)                                                                                                           \
-	X(recvmsg, ssize_t, (int fd, struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen, 1)       \
-	X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int flags), (fd, m, flags), m->msg_iov, m->msg_iovlen, 0)
+	  1)
+
+/* Calls that hand over a message: X(name, return type, parameters, arguments, message, whether the kernel writes there) */
+#define CDM_MESSAGE_HOOKS(X)                                                                                           \
+	X(recvmsg, ssize_t, (int fd, struct msghdr *m, int flags), (fd, m, flags), m, 1)                               \
+	X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int flags), (fd, m, flags), m, 0)
 
 struct cdm_next {
 #define X(name, type, params, args, ...) type(*name) params;
 	CDM_HOOKS(X)
 	CDM_BUFFER_HOOKS(X)
 	CDM_VECTOR_HOOKS(X)
+	CDM_MESSAGE_HOOKS(X)
 #undef X
 };
 extern struct cdm_next cdm_next __attribute__((visibility("hidden")));

@@ -8,6 +8,7 @@
 #include "offload/base/fmt.h"
 #include "offload/base/version.h"
 #include "tools/calibrate.h"
+#include "tools/control.h"
 #include "tools/run.h"
 
 static const char usage[] = "usage: cdm run [-o VAR=VALUE]... [--] program [argument]...\n"
@@ -15,6 +16,9 @@ static const char usage[] = "usage: cdm run [-o VAR=VALUE]... [--] program [argu
 			    "       cdm env [--markdown]\n"
 			    "                         the CDM_* variables: value in force, default, meaning\n"
 			    "       cdm calibrate     measure the BLAS libraries again; print and keep the choice\n"
+			    "       cdm offline PID   take the device from a running program; its data comes home\n"
+			    "       cdm online PID    give it back\n"
+			    "       cdm status PID    how a running program uses the device\n"
 			    "       cdm --help | --version\n";
 
 static int misused(const char *verb, const char *argument)
@@ -79,6 +83,8 @@ int main(int argc, char **argv)
 		return show_environment(argc - 1, argv + 1);
 	if (!strcmp(verb, "calibrate"))
 		return calibrate_verb(argc - 1, argv + 1);
+	if (!strcmp(verb, "offline") || !strcmp(verb, "online") || !strcmp(verb, "status"))
+		return control_process(argc - 1, argv + 1);
 	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help"))
 		return print(usage);
 	if (!strcmp(verb, "--version"))

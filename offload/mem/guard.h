@@ -44,6 +44,8 @@ struct cdm_guard {
 	int (*reopen)(uintptr_t addr, size_t len);
 	/* DEVICE -> HOST, or SHARED (keep, where it keeps): copies from dva. */
 	int (*home)(uintptr_t addr, size_t len, const void *dva, bool keep);
+	/* The same to HOST without a mapping or an address of its own, when there are none to be had. May be NULL. */
+	int (*force)(uintptr_t addr, size_t len, const void *dva);
 	/* DEVICE -> HOST where the contents no longer matter. */
 	void (*drop)(uintptr_t addr, size_t len);
 	/* Gives HOST pages without memory zeros, so that the kernel can use them while the region is armed. */

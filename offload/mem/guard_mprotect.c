@@ -11,13 +11,18 @@
 #include "offload/mem/pages.h"
 
 #define BATCH ((size_t)2 << 20)
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #define READ_WRITE (PROT_READ | PROT_WRITE)
+
+static int staging_open(void);
 
 static int guard_open(void)
 {
 	if (cdm_config.touch == CDM_TOUCH_THREAD)
 		cdm_log(CDM_LOG_WARN, "CDM_TOUCH=thread needs the mechanism `move`: touches are signals");
-	return 0;
+	return staging_open();
 }
 static void guard_forget(void) {}
 
@@ -82,29 +87,79 @@ static int guard_out(uintptr_t addr, size_t len, void *dva, bool keep, size_t *f
 	return r;
 }
 
+/* Where the bytes that come home are put before they go into place. Reserved early, and anew as soon as the last one has gone:
+ * under a limit of the address space there might be none when it is needed. */
+static char *staging; /* NULL, or a whole 2 MiB */
+
+static int staging_open(void)
+{
+	if (staging)
+		return 0;
+	char *p = cdm_sys_mmap(NULL, 2 * CDM_HUGE, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cdm_sys_failed(p))
+		return -ENOMEM;
+	char *at = (char *)cdm_round_up((uintptr_t)p, CDM_HUGE);
+	cdm_sys_munmap(p, (size_t)(at - p));
+	cdm_sys_munmap(at + CDM_HUGE, CDM_HUGE - (size_t)(at - p));
+	cdm_sys_madvise(at, CDM_HUGE, MADV_HUGEPAGE);
+	staging = at;
+	return 0;
+}
+
+/* What went into place has left a hole in the staging, as large as what it replaced: the limit allows as much again. */
+static void staging_mend(char *hole, size_t len)
+{
+	void *p = cdm_sys_mmap(hole, len, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			       -1, 0);
+
+	if (p == hole) {
+		cdm_sys_madvise(hole, len, MADV_HUGEPAGE);
+		return;
+	}
+	if (!cdm_sys_failed(p)) /* a kernel before 4.17 takes the address for a hint */
+		cdm_sys_munmap(p, len);
+	cdm_sys_munmap(staging, (size_t)(hole - staging));
+	cdm_sys_munmap(hole + len, (size_t)(staging + CDM_HUGE - hole - len));
+	staging = NULL;
+	staging_open();
+}
+
 static int guard_home(uintptr_t addr, size_t len, const void *dva, bool keep)
 {
-	char *frame =
-		cdm_sys_mmap(NULL, len + CDM_HUGE, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int r = staging_open();
 
-	if (cdm_sys_failed(frame))
-		return -ENOMEM;
-	/* At the same offset in its 2 MiB, so that a huge page stays one. */
-	char *at = (char *)cdm_round_up((uintptr_t)frame, CDM_HUGE) + (addr & (CDM_HUGE - 1));
-	at = at + len > frame + len + CDM_HUGE ? frame : at;
-	if (len == CDM_HUGE)
-		cdm_sys_madvise(at, len, MADV_HUGEPAGE);
-	int r = cdm_device.mem->copy_home(at, dva, len);
+	if (r)
+		return r;
+	char *at = staging + (addr & (CDM_HUGE - 1)); /* the same place in its 2 MiB: a huge page stays one */
+	r = cdm_device.mem->copy_home(at, dva, len);
 	if (!r && keep)
 		r = cdm_sys_mprotect(at, len, PROT_READ);
 	if (!r) {
 		void *to = cdm_sys_mremap(at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)addr);
 		r = to == (void *)addr ? 0 : (int)(long)to;
 	}
-	/* All of it, or what is left around the part that went. */
-	cdm_sys_munmap(frame, (size_t)(at - frame));
-	cdm_sys_munmap(r ? at : at + len, (size_t)(frame + len + CDM_HUGE - at) - (r ? 0 : len));
+	if (!r)
+		staging_mend(at, len);
+	else
+		protect((uintptr_t)at, len, READ_WRITE);
 	return r;
+}
+
+/* /proc/self/mem writes to memory whatever its protection (FOLL_FORCE, mm/gup.c): whoever touches it waits until the range is
+ * opened. Through a buffer on the stack, as the device's memory may not be the kernel's to read. */
+static int guard_force(uintptr_t addr, size_t len, const void *dva)
+{
+	char page[CDM_PAGE];
+	int fd = cdm_sys_open("/proc/self/mem", O_RDWR | O_CLOEXEC, 0), r = fd < 0 ? fd : 0;
+
+	for (size_t at = 0; !r && at < len; at += CDM_PAGE) {
+		r = cdm_device.mem->copy_home(page, (const char *)dva + at, CDM_PAGE);
+		if (!r && cdm_sys6(SYS_pwrite64, fd, (long)page, CDM_PAGE, (long)(addr + at), 0, 0) != (long)CDM_PAGE)
+			r = -EIO;
+	}
+	if (fd >= 0)
+		cdm_sys_close(fd);
+	return r ? r : protect(addr, len, READ_WRITE);
 }
 
 static void guard_drop(uintptr_t addr, size_t len)
@@ -132,6 +187,7 @@ const struct cdm_guard cdm_guard_mprotect = {
 	.withhold = guard_withhold,
 	.reopen = guard_reopen,
 	.home = guard_home,
+	.force = guard_force,
 	.drop = guard_drop,
 	.fill = guard_fill,
 	.child = guard_drop,

@@ -143,12 +143,33 @@ static bool plain(uintptr_t at, uintptr_t end)
 	return true;
 }
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* The addresses behind the range are free: more of the same memory goes there. */
+static bool grow_in_place(void *addr, size_t old, size_t len)
+{
+	uintptr_t at = (uintptr_t)addr, end = at + cdm_round_up(old, CDM_PAGE);
+	size_t more = at + cdm_round_up(len, CDM_PAGE) - end;
+
+	if (len <= old || !plain(at, end))
+		return false;
+	void *p = cdm_sys_mmap((void *)end, more, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (p != (void *)end && !cdm_sys_failed(p))
+		cdm_sys_munmap(p, more); /* a kernel before 4.17 takes the address for a hint */
+	return p == (void *)end;
+}
+
 /* Under the remap mechanism a range that was one mapping may have become several, which mremap refuses: its bytes are
  * copied instead. Map lock held. */
 static void *mremap_pieces(void *addr, size_t old, size_t len, int flags, void *to)
 {
 	int fixed = flags & MREMAP_FIXED ? MAP_FIXED : 0;
 
+	if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && grow_in_place(addr, old, len))
+		return addr;
 	if (!(flags & MREMAP_MAYMOVE) || !plain((uintptr_t)addr, (uintptr_t)addr + cdm_round_up(old, CDM_PAGE)))
 		return (void *)(long)(flags & MREMAP_MAYMOVE ? -EFAULT : -ENOMEM);
 	void *p = cdm_sys_mmap(fixed ? to : NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1,
@@ -208,13 +229,24 @@ static bool harmless(int advice)
 	}
 }
 
+/* MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE: the kernel touches the pages. */
+static bool touches(int advice)
+{
+	return advice == 22 || advice == 23 || advice == 25;
+}
+
 int cdm_map_madvise(void *addr, size_t len, int advice)
 {
 	uint64_t mask;
 
 	size_t tracked = len;
 
-	if (harmless(advice) || !range_enter(addr, &tracked, &mask))
+	if (harmless(advice)) {
+		if (touches(advice) && page_aligned(addr) && len)
+			cdm_recall_range((uintptr_t)addr, len, true);
+		return cdm_sys_madvise(addr, len, advice);
+	}
+	if (!range_enter(addr, &tracked, &mask))
 		return cdm_sys_madvise(addr, len, advice);
 	int r = cdm_sys_madvise(addr, len, advice);
 	if (drops_pages(advice)) /* even when it failed: a part may be gone, and only the account depends on it */

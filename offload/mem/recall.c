@@ -72,15 +72,16 @@ static int answer(struct cdm_region *r, uintptr_t addr, bool write)
 	cdm_word state = cdm_pagemap_get(addr) & CDM_WORD_STATE;
 	uintptr_t from, to;
 
-	if (state == CDM_HOST) {
+	if (state == CDM_HOST || (state == CDM_SHARED && !write)) {
 		from = cdm_round_down(addr, CDM_PAGE);
-		return cdm_transit_fill(r, from, from + CDM_PAGE);
+		return state == CDM_HOST ? cdm_transit_fill(r, from, from + CDM_PAGE) : 0;
 	}
-	if (state == CDM_SHARED && !write)
-		return 0;
+	fault_repeats = 0;
 	cdm_thrash_left(r, state == CDM_DEVICE);
 	window_at(r, addr, &from, &to);
-	return cdm_transit_home(r, from, to, !write);
+	int e = cdm_transit_home(r, from, to, !write);
+	state = cdm_pagemap_get(addr) & CDM_WORD_STATE;
+	return state == CDM_HOST || (state == CDM_SHARED && !write) ? 0 : e; /* the rest of the window is no matter */
 }
 
 /* This thread computes for the device: an operation, which cannot end before it, uses the region. That it touches the

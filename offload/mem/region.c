@@ -253,6 +253,8 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 	}
 	cdm_region_state(r, addr, end - addr, CDM_HOST, true);
 	cdm_pagemap_set(addr, end - addr, 0);
+	atomic_fetch_add_explicit(&r->generation, 2,
+				  memory_order_release); /* whoever looked it up before looks again */
 	if (addr > r->base) {
 		r->len = addr - r->base;
 		r->margin = false;

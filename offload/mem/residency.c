@@ -20,6 +20,7 @@
 
 void (*cdm_residency_needs_faults)(int signal);
 
+static bool fork_holds = true; /* no other allocator is there */
 static uint64_t fork_move_mask, fork_map_mask;
 static _Atomic uint64_t tick;
 
@@ -215,7 +216,10 @@ static bool may_move(const struct cdm_region *r)
 {
 	if (!r->movable || r->tainted || r->kept)
 		return false;
-	return coherent() || r->origin == CDM_ORIGIN_BLOCK || r->origin == CDM_ORIGIN_MMAP;
+	if (coherent() || r->origin == CDM_ORIGIN_BLOCK)
+		return true;
+	/* Another allocator's mappings hold everything, locks included, that the kernel looks at on its own. */
+	return r->origin == CDM_ORIGIN_MMAP && fork_holds;
 }
 
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f)
@@ -262,6 +266,14 @@ static bool ready(uintptr_t from, uintptr_t to, bool writes)
 	return t.device + (writes && !coherent() ? 0 : t.shared) == to - from;
 }
 
+/* The region still is, and contains, what the survey found: a part of it may have been unmapped since. */
+static bool intact(const struct cdm_hold *h)
+{
+	const struct cdm_region *r = h->region;
+	return atomic_load(&((struct cdm_region *)r)->generation) == h->generation && h->base >= r->base &&
+	       h->base + h->len <= cdm_region_end(r);
+}
+
 static int fetch_claimed(struct cdm_hold *h, const struct cdm_policy *policy)
 {
 	struct cdm_region *r = h->region;
@@ -291,7 +303,7 @@ static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 		return -ENOSYS;
 	if (!cdm_claim(h->region, h->generation, CDM_CLAIM_OUT))
 		return -EBUSY;
-	int e = fetch_claimed(h, policy);
+	int e = intact(h) ? fetch_claimed(h, policy) : -EBUSY;
 	cdm_unclaim(h->region);
 	if (e == -EBADF || e == -ENOTTY)
 		cdm_transit_lost();
@@ -318,12 +330,12 @@ int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy
 		return -EAGAIN;
 	hold_take(hold);
 	span_of(hold, &from, &to);
-	if (!atomic_load(&r->moving) && ready(from, to, hold->writes)) {
+	if (!atomic_load(&r->moving) && ready(from, to, hold->writes) && intact(hold)) {
 		cdm_count(&cdm_stats.reused, hold->len);
 		return 0;
 	}
 	int e = -EBUSY;
-	if (!resting(r)) {
+	if (intact(hold) && !resting(r)) {
 		cdm_move_enter(&mask);
 		e = fetch_locked(hold, policy);
 		cdm_move_leave(&mask);
@@ -434,7 +446,8 @@ static size_t all_home(bool keep)
 	bool progress = true;
 	int n;
 
-	while (progress && (n = residents(who, generation, CANDIDATES, keep)) > 0) {
+	/* A fork child with something there has yet to choose a mechanism. */
+	while (progress && (n = residents(who, generation, CANDIDATES, keep)) > 0 && cdm_transit_open()) {
 		progress = false;
 		for (int i = 0; i < n; i++) {
 			size_t was = homeless(who[i], keep);
@@ -481,9 +494,12 @@ static int place_out(uintptr_t base, size_t len, bool alone, const struct cdm_po
 		return hold.region ? -EPERM : -EFAULT;
 	if (!f.movable)
 		return -EPERM;
+	uint64_t mask;
+	cdm_sys_block_all(&mask); /* a handler's touch would wait for this thread to let go */
 	int e = cdm_residency_acquire(&hold, policy);
 	if (!e)
 		cdm_residency_release(&hold, false);
+	cdm_sys_unblock(&mask);
 	return e == -EAGAIN ? -EBUSY : e;
 }
 
@@ -542,8 +558,6 @@ int cdm_residency_where(uintptr_t base, size_t len, struct cdm_placement *where)
 
 /* ---- fork ---- */
 
-static bool fork_holds = true;
-
 void cdm_residency_fork_holds(bool holds)
 {
 	fork_holds = holds;
@@ -584,13 +598,13 @@ static void fork_child_locks(void)
 }
 
 /* The child's pages of a private device's region: its own copy of what was valid on both sides. */
-static void child_region(struct cdm_region *r)
+static void child_region(struct cdm_region *r, void *arg)
 {
+	(void)arg;
 	atomic_store(&r->busy, 0);
 	atomic_store(&r->wanted, 0);
-	if (coherent())
-		return;
-	if (cdm_transit_guarded())
+	atomic_store(&r->moving, 0);
+	if (r->image || r->armed)
 		cdm_transit_child(r);
 }
 
@@ -598,11 +612,8 @@ static void child_region(struct cdm_region *r)
 void cdm_residency_fork_child(void)
 {
 	fork_child_locks();
-	struct cdm_region *next;
-	for (struct cdm_region *r = cdm_map_frozen ? NULL : cdm_region_resident_first(); r; r = next) {
-		next = r->res_next;
-		child_region(r);
-	}
+	if (!cdm_map_frozen)
+		cdm_region_each(child_region, NULL);
 	cdm_transit_forget();
 	cdm_pin_after_fork();
 	cdm_move_reset();

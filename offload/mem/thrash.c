@@ -2,7 +2,7 @@
 
 #include "offload/base/stats.h"
 
-#define TRIPS 4       /* in vain, in a row */
+#define TRIPS 8       /* in vain, in a row */
 #define FIRST_REST 15 /* uses that a thrashing region sits out at first */
 #define SKIP_MAX 1023
 

@@ -215,6 +215,10 @@ static int guard_home(struct cdm_region *r, uintptr_t at, size_t len, bool keep)
 	e = -EIO;
 	for (int i = 0; e && i < COPY_TRIES; i++)
 		e = guard->home(at, len, cdm_image_at(r, at), keep);
+	if (e == -ENOMEM && guard->force) {
+		keep = false;
+		e = guard->force(at, len, cdm_image_at(r, at));
+	}
 	state_set(r, at, len, e ? CDM_DEVICE : keep ? CDM_SHARED : CDM_HOST);
 	if (e)
 		return e;
@@ -366,6 +370,13 @@ int cdm_transit_fill(struct cdm_region *r, uintptr_t at, uintptr_t end)
 	return guard && r->armed ? guard->fill(at, end - at) : 0;
 }
 
+/* An operation outlasted the fork's patience, and its regions stayed: the child has inherited the image as it is. */
+static void child_home(struct cdm_region *r, uintptr_t at, size_t len)
+{
+	guard->child(at, len);
+	cdm_device.mem->copy_home((void *)at, cdm_image_at(r, at), len);
+}
+
 void cdm_transit_child(struct cdm_region *r)
 {
 	for (uintptr_t at = r->base, to; guard && at < cdm_region_end(r); at = to) {
@@ -373,6 +384,8 @@ void cdm_transit_child(struct cdm_region *r)
 		to = cdm_pagemap_run(at, cdm_region_end(r), &word);
 		if ((word & CDM_WORD_STATE) == CDM_SHARED)
 			guard->child(at, to - at);
+		else if ((word & CDM_WORD_STATE) == CDM_DEVICE)
+			child_home(r, at, to - at);
 	}
 	cdm_region_state(r, r->base, r->len, CDM_HOST, true);
 	r->armed = false; /* by the parent */

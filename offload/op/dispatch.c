@@ -8,6 +8,7 @@
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
 #include "offload/op/inflight.h"
+#include "offload/op/control.h"
 #include "offload/op/operation.h"
 
 /* Before the calibration is known: 2 x 80^3, worth opening the library for. */
@@ -136,6 +137,7 @@ static enum cdm_decline compute_get(const struct cdm_call *call)
 	}
 	switch (atomic_load(&compute_state)) {
 	case COMPUTE_READY:
+		cdm_control_start();
 		return CDM_DECLINE_COUNT;
 	case COMPUTE_BROKEN:
 		return CDM_DECLINE_FORK;

@@ -15,6 +15,7 @@
 #include "offload/mem/residency.h"
 #include "offload/mem/transit.h"
 #include "offload/mem/uffd.h"
+#include "offload/op/control.h"
 #include "offload/op/dispatch.h"
 #include "offload/op/inflight.h"
 #include "offload/op/report.h"
@@ -284,4 +285,5 @@ void cdm_engine_fork_child(void)
 		cdm_device.compute->fork_child();
 	cdm_inflight_child();
 	cdm_stage_after_fork();
+	cdm_control_after_fork();
 }

@@ -6,8 +6,10 @@
 #include "offload/op/operation.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
+#include "offload/base/sys.h"
 #include "offload/mem/device.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/residency.h"
@@ -223,7 +225,7 @@ static int snapshots_take(struct op *op)
 static void snapshots_restore(struct op *op)
 {
 	for (int i = 0; i < op->call->operands; i++)
-		cdm_snapshot_restore(&op->snapshot[i], &op->device->op[i]);
+		cdm_snapshot_restore(&op->snapshot[i], &op->call->op[i]);
 }
 
 /* ---- one operation ---- */
@@ -238,24 +240,46 @@ static int op_compute(struct op *op)
 	cdm_on_device++;
 	r = cdm_device.compute->run(op->device);
 	cdm_on_device--;
-	if (fallible && r == -EIO)
-		snapshots_restore(op);
-	if (fallible)
-		snapshots_drop(op);
 	return r;
+}
+
+/* A handler of the program's that ran on this thread while it holds regions would wait for its own thread at the first
+ * touch of one, or leave them held by a longjmp. Faults stay what they are. */
+static void signals_hold(const struct op *op, uint64_t *mask)
+{
+	uint64_t faults = (uint64_t)1 << (SIGSEGV - 1) | (uint64_t)1 << (SIGBUS - 1) | (uint64_t)1 << (SIGFPE - 1) |
+			  (uint64_t)1 << (SIGILL - 1) | (uint64_t)1 << (SIGTRAP - 1);
+	uint64_t all = ~faults;
+
+	if (!op->facts.coherent)
+		(void)cdm_sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)mask, 8, 0, 0);
+}
+
+static void signals_release(const struct op *op, const uint64_t *mask)
+{
+	if (!op->facts.coherent)
+		cdm_sys_unblock(mask);
 }
 
 static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *policy, struct cdm_routine_stats *stats)
 {
-	uint64_t t0 = cdm_now_ns();
+	uint64_t t0 = cdm_now_ns(), mask;
+
+	signals_hold(op, &mask);
 	enum cdm_decline no = op_place(op, policy);
 
-	if (no != CDM_DECLINE_COUNT)
+	if (no != CDM_DECLINE_COUNT) {
+		signals_release(op, &mask);
 		return no;
+	}
 	uint64_t t1 = cdm_now_ns();
 	int r = op_compute(op);
 	uint64_t t2 = cdm_now_ns();
 	operands_release(op, r == 0);
+	signals_release(op, &mask);
+	if (r == -EIO)
+		snapshots_restore(op); /* the CPU does it, which may have to wait: nothing is held */
+	snapshots_drop(op);
 	bool staged = op->decision.op[0] == CDM_PLACE_COPY;
 	int e = stages_end(op, r == 0);
 	if (r || e)

@@ -2,8 +2,9 @@
 
 usage: bench.py [--lib build/libcdm.so] [--build build] [--json build/bench.json] [row ...]
 
-Programs beside `bench` in build/tests/bench print rows of their own, one a line:
+Programs beside `bench` in build/tests/bench print rows of their own, one a line, and figures without a bar:
     ROW|what|<= or >=|bar|measured|unit
+    FIGURE|what|measured|unit
 """
 import argparse
 import json
@@ -73,6 +74,10 @@ class Bench:
         noise = f"+-{spread / 2:.3g}" if spread else ""
         mark = "met" if met else "NOT MET"
         print(f"{what:64} {op} {bar:<6g} {measured:9.3f} {noise:9} {unit:3} {mark}", flush=True)
+
+    def figure(self, what, measured, unit):
+        self.rows.append(dict(what=what, op=None, bar=None, measured=measured, unit=unit, spread=0.0, met=None))
+        print(f"{what:64} {'':9} {measured:9.3f} {'':9} {unit}", flush=True)
 
     # ---- rows ----
 
@@ -177,17 +182,23 @@ class Bench:
             self.row(f"{type_}gemm n={n} on the device / by hand ({name})", ">=", 0.98, values, "x")
 
     def inside(self):
-        """Programs linked to the engine itself: moves, the shadow page map."""
+        """Programs linked to the engine itself: moves, faults, the shadow page map."""
         folder = f"{self.build}/tests/bench"
         for name in sorted(os.listdir(folder)):
             path = f"{folder}/{name}"
-            if name == "bench" or "." in name or not os.access(path, os.X_OK):
+            if name.startswith("bench") or "." in name or not os.access(path, os.X_OK):
                 continue
-            out = subprocess.run([path], env=self.base, capture_output=True, text=True, timeout=120).stdout
-            for line in out.splitlines():
+            run = subprocess.run([path], env=self.base, capture_output=True, text=True, timeout=120)
+            if run.returncode:
+                print(run.stderr, end="", file=sys.stderr)
+                self.add(f"{name}: exit status", "<=", 0, run.returncode, "")
+            for line in run.stdout.splitlines():
                 if line.startswith("ROW|"):
                     _, what, op, bar, measured, unit = line.split("|")
                     self.add(what, op, float(bar), float(measured), unit)
+                elif line.startswith("FIGURE|"):
+                    _, what, measured, unit = line.split("|")
+                    self.figure(what, float(measured), unit)
 
 
 def main():
@@ -206,8 +217,8 @@ def main():
         if name not in names:
             sys.exit(f"no such row: {name}")
         getattr(bench, name)()
-    met = sum(row["met"] for row in bench.rows)
-    print(f"{met} of {len(bench.rows)} bars met")
+    bars = [row for row in bench.rows if row["op"]]
+    print(f"{sum(row['met'] for row in bars)} of {len(bars)} bars met")
     with open(args.json or f"{build}/bench.json", "w") as out:
         json.dump(dict(version=1, machine=platform.processor() or platform.machine(), rows=bench.rows), out, indent=1)
 

@@ -344,7 +344,7 @@ Test(config, print)
 	cdm_config_print(&t, 1);
 	cr_assert_not(t.cut);
 	cr_assert_lt(t.len, 4096);
-	cr_assert_eq(lines_of(b), 15);
+	cr_assert_eq(lines_of(b), 16);
 	cr_assert_not_null(strstr(b, "| `CDM_DEVICE_MEM` |"));
 }
 

@@ -1,12 +1,15 @@
 /* Failures on purpose: which calls fail, what they leave behind, and that all others do what the device does. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "offload/base/log.h"
 #include "offload/dev/inject.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/engine.h"
+
+#include <criterion/parameterized.h>
 
 #define N 24
 #define LD 31
@@ -215,4 +218,128 @@ Test(inject, quiet)
 	capture_begin(&said);
 	cr_assert_eq(one_commit(), -ENOMEM);
 	cr_assert_str_eq(capture_end(&said), "libcdm: CDM_FAULT: allocation 2 fails\n");
+}
+
+/* ---- the engine with a device that fails ---- */
+
+#define LINE 2500 /* leading dimension: three regions of their own */
+#define SIDE 80
+#define CALLS 5
+
+struct cell {
+	int device, mechanism, policy;
+};
+
+static double *matrix(void)
+{
+	double *m = cdm_block_alloc(SIDE * LINE * sizeof(double), 1, false, NULL);
+
+	for (int i = 0; i < SIDE * LINE; i++)
+		m[i] = i % 7 - 3;
+	return m;
+}
+
+/* The program's call, whoever runs it: c = a b + beta c. */
+static bool multiply_add(double *a, double *b, double *c, double *beta)
+{
+	struct cdm_call call = gemm(a, b, c, SIDE, LINE);
+
+	call.arg[10] = beta;
+	call.op[2].access = *beta == 0 ? CDM_W : CDM_RW;
+	bool offloaded = cdm_call_offload(&call);
+	if (!offloaded)
+		loops_run(&call);
+	return offloaded;
+}
+
+/* Every other call reads what the one before has written. Returns how many were offloaded; the result, with everything
+ * around it, is in c. */
+static int program(double *a, double *b, double *c)
+{
+	double one = 1, zero = 0;
+	int offloaded = 0;
+
+	for (int i = 0; i < CALLS; i++) {
+		offloaded += multiply_add(a, b, c, i % 2 ? &zero : &one);
+		c[i * LINE] += 1; /* and the CPU has its share */
+	}
+	return offloaded;
+}
+
+static void faulty(const struct cell *cell, const char *spec, const double *want)
+{
+	double *m[3] = {matrix(), matrix(), matrix()};
+
+	cdm_inject_init(&cdm_device, spec);
+	uint64_t failed = cdm_stats_declined(CDM_DECLINE_FAILED);
+	int offloaded = program(m[0], m[1], m[2]);
+	failed = cdm_stats_declined(CDM_DECLINE_FAILED) - failed;
+	for (int i = 0; i < SIDE * LINE; i++)
+		cr_assert(m[0][i] == i % 7 - 3 && m[1][i] == i % 7 - 3 && m[2][i] == want[i],
+			  "%d, %s, %d: %s: [%d] %g %g", cell->device, mechanism_name(cell->mechanism), cell->policy,
+			  spec, i, m[2][i], want[i]);
+	if (!spec)
+		cr_assert_eq(offloaded, CALLS);
+	else if (!strncmp(spec, "compute:1+", 10))
+		cr_assert(offloaded == 0 && failed == CALLS);
+	else if (!strncmp(spec, "compute:", 8))
+		cr_assert(offloaded == CALLS - 1 && failed == 1, "%s: %d %d", spec, offloaded, (int)failed);
+	for (int i = 0; i < 3; i++)
+		cdm_block_free(m[i]);
+	cdm_inject_init(&cdm_device, NULL);
+}
+
+ParameterizedTestParameters(inject, data_stays_whole)
+{
+	static struct cell cells[] = {
+		{CDM_DEVICE_EMU, CDM_MECHANISM_MOVE, CDM_POLICY_FIRST_USE},
+		{CDM_DEVICE_EMU, CDM_MECHANISM_REMAP, CDM_POLICY_FIRST_USE},
+		{CDM_DEVICE_EMU_PRIVATE, CDM_MECHANISM_MOVE, CDM_POLICY_FIRST_USE},
+		{CDM_DEVICE_EMU_PRIVATE, CDM_MECHANISM_REMAP, CDM_POLICY_FIRST_USE},
+		{CDM_DEVICE_EMU, CDM_MECHANISM_AUTO, CDM_POLICY_COPY},
+		{CDM_DEVICE_EMU_PRIVATE, CDM_MECHANISM_AUTO, CDM_POLICY_COPY},
+	};
+	return cr_make_param_array(struct cell, cells, sizeof(cells) / sizeof(cells[0]));
+}
+
+/* Whatever fails, and whenever: the program's data is as it would be without a device. */
+ParameterizedTest(struct cell *cell, inject, data_stays_whole, .timeout = 120)
+{
+	static const char *const specs[] = {
+		NULL,
+		"compute:1",
+		"compute:2",
+		"compute:1+",
+		"compute:3",
+		"alloc:1+",
+		"copy-out:1+",
+		"compute:1+,copy-out:4+",
+		"compute:1+,copy-home:2",
+		"compute:2,copy-home:1",
+		"alloc:3+,copy-out:3,copy-home:1,compute:2+",
+	};
+	static const char *const kinds[] = {"alloc", "copy-out", "copy-home"};
+	static double want[SIDE * LINE];
+	double *a = malloc(sizeof(want));
+
+	for (int i = 0; i < SIDE * LINE; i++)
+		a[i] = want[i] = i % 7 - 3;
+	for (int i = 0; i < CALLS; i++) {
+		double beta = i % 2 ? 0 : 1;
+		struct cdm_call call = gemm(a, a, want, SIDE, LINE);
+		call.arg[10] = &beta;
+		loops_run(&call);
+		want[i * LINE] += 1;
+	}
+	free(a);
+	engine_start_on(cell->device, cell->mechanism, cell->policy, (size_t)64 << 20);
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++)
+		faulty(cell, specs[i], want);
+	for (int kind = 0; kind < 3; kind++)
+		for (int n = 1; n <= 12; n++) {
+			char spec[32];
+			snprintf(spec, sizeof(spec), "%s:%d", kinds[kind], n);
+			faulty(cell, spec, want);
+		}
+	faulty(cell, NULL, want); /* as good as new */
 }
