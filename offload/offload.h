@@ -79,6 +79,8 @@ int cdm_map_mprotect(void *addr, size_t len, int prot);
 /* The regions in the range stay where they are for the rest of their life: the kernel writes there on its own (a
  * thread's stack, a signal stack), or the program has locked them. */
 void cdm_map_keep(const void *addr, size_t len);
+/* All that is tracked now stays at home. */
+void cdm_map_keep_all(void);
 /* False when kernel accesses wait like the program's own, or when nothing ever moves: then there is nothing to pin. */
 extern bool cdm_pins_needed;
 /* The kernel is about to read (or write) [addr, addr+n) in a system call: brings it home, waits for a mover, and keeps
@@ -92,6 +94,8 @@ int cdm_engine_place(const void *p, size_t len, bool to_device);
 void cdm_engine_birth(void *p, size_t len);
 /* The descriptor that watches pages of a private device, or -1. Any thread. */
 int cdm_engine_descriptor(void);
+/* Gives it another number; the old one is closed. */
+void cdm_engine_descriptor_move(void);
 /* Brings a range home and keeps it there until told otherwise. Whole regions. 0, -EPERM: memory that never moves anyway. */
 int cdm_engine_keep(const void *p, size_t len, bool keep);
 /* Bytes of a range by where they live. */

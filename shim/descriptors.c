@@ -32,3 +32,22 @@ CDM_EXPORT void closefrom(int first)
 	else
 		close_range((unsigned)(first < 0 ? 0 : first), ~0u, 0);
 }
+
+/* Onto it: libcdm's makes room. */
+static void make_room(int fd)
+{
+	if (fd >= 0 && fd == cdm_engine_descriptor())
+		cdm_engine_descriptor_move();
+}
+
+CDM_EXPORT int dup2(int fd, int to)
+{
+	make_room(to);
+	return cdm_next.dup2(fd, to);
+}
+
+CDM_EXPORT int dup3(int fd, int to, int flags)
+{
+	make_room(to);
+	return cdm_next.dup3(fd, to, flags);
+}

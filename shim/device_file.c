@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "offload/base/fmt.h"
 #include "offload/base/sys.h"
 #include "offload/offload.h"
 #include "shim/hook.h"
@@ -16,42 +17,45 @@
 #define PATH "/dev/cdm0"
 #define SIZE ((off_t)1 << 46) /* what fstat tells: as much as an address space takes */
 
-/* The files behind the program's descriptors are memfds, told by their device number; all of this process lie there, so
- * a file of another's making is told by its inode number, too. */
-#define FILES 64
-static _Atomic ino_t inode[FILES];
-static _Atomic int files;
-static dev_t device;
+/* One memfd stands for the device in this process; each open() opens it anew, so that descriptors are told by its inode. */
+static _Atomic int own = -1;
+static struct stat file;
+
+static int own_open(void)
+{
+	int none = -1, fd = (int)cdm_sys3(SYS_memfd_create, (long)"cdm0", MFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	int high = (int)cdm_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 500); /* out of the program's way */
+	if (high >= 0) {
+		cdm_sys_close(fd);
+		fd = high;
+	}
+	cdm_sys3(SYS_ftruncate, fd, SIZE, 0);
+	cdm_sys3(SYS_fstat, fd, (long)&file, 0);
+	if (!atomic_compare_exchange_strong(&own, &none, fd))
+		cdm_sys_close(fd);
+	return 0;
+}
 
 static int device_open(int flags)
 {
-	struct stat st;
-	int slot = atomic_fetch_add(&files, 1);
-	int fd = (int)cdm_sys3(SYS_memfd_create, (long)"cdm0", flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0);
+	char path[32];
 
-	if (fd < 0 || cdm_sys3(SYS_fstat, fd, (long)&st, 0) || slot >= FILES) {
-		errno = slot >= FILES ? EMFILE : fd < 0 ? -fd : ENODEV;
-		if (fd >= 0)
-			cdm_sys_close(fd);
-		return -1;
-	}
-	cdm_sys3(SYS_ftruncate, fd, SIZE, 0);
-	device = st.st_dev;
-	atomic_store(&inode[slot], st.st_ino);
-	return fd;
+	if (atomic_load(&own) < 0 && own_open() < 0)
+		return -1; /* errno stays ENOENT */
+	cdm_fmt(path, sizeof(path), "/proc/self/fd/%d", atomic_load(&own));
+	int fd = cdm_sys_open(path, (flags & O_CLOEXEC) | O_RDWR, 0);
+	return fd < 0 ? -1 : fd;
 }
 
 bool cdm_device_file_is(int fd, int flags)
 {
-	int n = atomic_load_explicit(&files, memory_order_relaxed);
 	struct stat st;
 
-	if (!n || fd < 0 || (flags & MAP_ANONYMOUS) || cdm_sys3(SYS_fstat, fd, (long)&st, 0) || st.st_dev != device)
-		return false;
-	for (int i = 0; i < n && i < FILES; i++)
-		if (atomic_load(&inode[i]) == st.st_ino)
-			return true;
-	return false;
+	return atomic_load_explicit(&own, memory_order_relaxed) >= 0 && fd >= 0 && !(flags & MAP_ANONYMOUS) &&
+	       !cdm_sys3(SYS_fstat, fd, (long)&st, 0) && st.st_dev == file.st_dev && st.st_ino == file.st_ino;
 }
 
 void *cdm_device_file_map(void *addr, size_t len, int prot, int flags, const void *site)
@@ -64,9 +68,10 @@ void *cdm_device_file_map(void *addr, size_t len, int prot, int flags, const voi
 	return p;
 }
 
-static bool is_ours(const char *path)
+/* There is no such file: asked only after the kernel has said so, as it knows which paths can be read. */
+static bool is_ours(int fd, const char *path)
 {
-	return path && path[0] == '/' && !strcmp(path, PATH);
+	return fd < 0 && errno == ENOENT && !strcmp(path, PATH);
 }
 
 static mode_t mode_of(int flags, va_list ap)
@@ -81,7 +86,8 @@ static mode_t mode_of(int flags, va_list ap)
 		va_start(ap, flags);                                                                                   \
 		mode_t mode = mode_of(flags, ap);                                                                      \
 		va_end(ap);                                                                                            \
-		return is_ours(path) ? device_open(flags) : cdm_next.name(path, flags, mode);                          \
+		int fd = cdm_next.name(path, flags, mode);                                                             \
+		return is_ours(fd, path) ? device_open(flags) : fd;                                                    \
 	}
 #define OPENAT(name)                                                                                                   \
 	CDM_EXPORT int name(int dir, const char *path, int flags, ...)                                                 \
@@ -90,7 +96,8 @@ static mode_t mode_of(int flags, va_list ap)
 		va_start(ap, flags);                                                                                   \
 		mode_t mode = mode_of(flags, ap);                                                                      \
 		va_end(ap);                                                                                            \
-		return is_ours(path) ? device_open(flags) : cdm_next.name(dir, path, flags, mode);                     \
+		int fd = cdm_next.name(dir, path, flags, mode);                                                        \
+		return is_ours(fd, path) ? device_open(flags) : fd;                                                    \
 	}
 OPEN(open)
 OPEN(open64)

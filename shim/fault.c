@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "offload/base/lock.h"
+#include "offload/base/quiet.h"
 #include "offload/offload.h"
 #include "shim/hook.h"
+#include "shim/sent.h"
 
 enum { SEGV, BUS, SIGNALS };
 
@@ -156,7 +158,7 @@ CDM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction 
 	struct sigaction open_;
 	int i = taken(sig);
 
-	if (!any_taken())
+	if (!any_taken() && !cdm_defers)
 		return cdm_next.sigaction(sig, act, old);
 	if (i >= 0) {
 		program_exchange(i, act, old);
@@ -167,7 +169,7 @@ CDM_EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction 
 		open_mask(&open_.sa_mask);
 		act = &open_;
 	}
-	return cdm_next.sigaction(sig, act, old);
+	return cdm_defers ? cdm_sent_sigaction(sig, act, old) : cdm_next.sigaction(sig, act, old);
 }
 
 CDM_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
@@ -175,6 +177,8 @@ CDM_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 	struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
 	int i = taken(sig);
 
+	if (i < 0 && cdm_defers)
+		return sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
 	if (i < 0)
 		return cdm_next.signal(sig, handler);
 	program_exchange(i, &act, &old);

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
+#include <ucontext.h>
 
 #undef fread_unlocked /* glibc's macros */
 #undef fwrite_unlocked
@@ -40,6 +41,11 @@
 	X(valloc, void *, (size_t n), (n))                                                                             \
 	X(pvalloc, void *, (size_t n), (n))                                                                            \
 	X(malloc_usable_size, size_t, (void *p), (p))                                                                  \
+	X(_Fork, pid_t, (void), ())                                                                                    \
+	X(dup2, int, (int fd, int to), (fd, to))                                                                       \
+	X(dup3, int, (int fd, int to, int flags), (fd, to, flags))                                                     \
+	X(swapcontext, int, (ucontext_t * from, const ucontext_t *to), (from, to))                                     \
+	X(setcontext, int, (const ucontext_t *to), (to))                                                               \
 	X(fork, pid_t, (void), ())                                                                                     \
 	X(mlock, int, (const void *addr, size_t len), (addr, len))                                                     \
 	X(mlock2, int, (const void *addr, size_t len, unsigned flags), (addr, len, flags))                             \

@@ -31,6 +31,18 @@ CDM_EXPORT pid_t fork(void)
 	return cdm_next.fork();
 }
 
+/* fork() without anybody's handlers but libcdm's own. */
+CDM_EXPORT pid_t _Fork(void)
+{
+	cdm_engine_fork_prepare();
+	pid_t pid = cdm_next._Fork();
+	if (pid)
+		cdm_engine_fork_parent();
+	else
+		fork_child();
+	return pid;
+}
+
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
 	(void)argc;

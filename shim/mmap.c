@@ -99,6 +99,25 @@ CDM_EXPORT int pthread_attr_setstack(pthread_attr_t *attr, void *addr, size_t le
 CDM_EXPORT int mlockall(int flags)
 {
 	if (flags & MCL_CURRENT)
-		cdm_map_keep(NULL, (size_t)1 << 47);
+		cdm_map_keep_all();
 	return cdm_next.mlockall(flags);
+}
+
+/* A coroutine's stack: the kernel writes a signal's frame there. */
+static void stack_keep(const ucontext_t *c)
+{
+	if (c && c->uc_stack.ss_sp)
+		cdm_map_keep(c->uc_stack.ss_sp, c->uc_stack.ss_size);
+}
+
+CDM_EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
+{
+	stack_keep(to);
+	return cdm_next.swapcontext(from, to);
+}
+
+CDM_EXPORT int setcontext(const ucontext_t *to)
+{
+	stack_keep(to);
+	return cdm_next.setcontext(to);
 }

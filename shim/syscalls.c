@@ -203,6 +203,8 @@ CDM_EXPORT long syscall(long nr, ...)
 	/* These do not come back here, or not once. */
 	bool pins = cdm_pins_needed && nr != SYS_clone && nr != SYS_vfork && nr != SYS_exit && nr != SYS_exit_group &&
 		    nr != SYS_rt_sigreturn && nr != SYS_execve;
+	if (nr == SYS_fork)
+		return fork();
 	if (nr == SYS_io_uring_register)
 		registered_keep(a);
 	for (int i = 0; pins && i < ARGUMENTS; i++)

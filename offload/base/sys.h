@@ -116,6 +116,14 @@ static inline void cdm_sys_block_all(uint64_t *old)
 	uint64_t all = ~(uint64_t)0;
 	(void)cdm_sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old, 8, 0, 0);
 }
+/* The same but for faults of the thread's own making. A thread started meanwhile inherits the mask. */
+static inline void cdm_sys_block_sent(uint64_t *old)
+{
+	uint64_t faults = (uint64_t)1 << (SIGSEGV - 1) | (uint64_t)1 << (SIGBUS - 1) | (uint64_t)1 << (SIGFPE - 1) |
+			  (uint64_t)1 << (SIGILL - 1) | (uint64_t)1 << (SIGTRAP - 1);
+	uint64_t sent = ~faults;
+	(void)cdm_sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&sent, (long)old, 8, 0, 0);
+}
 static inline void cdm_sys_unblock(const uint64_t *old)
 {
 	(void)cdm_sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, 8, 0, 0);

@@ -325,6 +325,8 @@ static void *block_reuse(size_t len, size_t align, bool zero, const void *site)
 	atomic_fetch_add(&r->generation, 2);
 	r->site = site;
 	r->uses = r->last_use = r->moved = 0;
+	r->flight = (struct cdm_flight){0};
+	r->skip = r->skip_next = 0;
 	if (zero && r->len > ZERO_MAX)
 		pages_drop(r);
 	else if (zero)

@@ -3,25 +3,28 @@
 #include <limits.h>
 
 #include "offload/base/lock.h"
+#include "offload/base/quiet.h"
+#include "offload/mem/device.h"
 #include "offload/mem/pin.h"
 
 static cdm_lock move_lock;
 
 void cdm_move_enter(uint64_t *mask)
 {
-	cdm_sys_block_all(mask);
+	cdm_quiet_enter(mask);
 	cdm_lock_take(&move_lock);
 }
 
 void cdm_move_leave(const uint64_t *mask)
 {
 	cdm_lock_drop(&move_lock);
-	cdm_sys_unblock(mask);
+	cdm_quiet_leave(mask);
 }
 
-void cdm_move_reset(void)
+void cdm_move_reset(const uint64_t *mask)
 {
 	cdm_lock_reset(&move_lock);
+	cdm_quiet_leave(mask);
 }
 
 static void region_moving(struct cdm_region *r, bool on)
@@ -54,10 +57,14 @@ static bool forbidden(const struct cdm_region *r, enum cdm_claim purpose)
 	case CDM_CLAIM_EVICT:
 		return atomic_load(&r->busy) > 0 || pinned(r);
 	case CDM_CLAIM_IDLE:
-		return atomic_load(&r->busy) > 0;
+		if (atomic_load(&r->busy) > 0)
+			return true;
+		break;
 	default:
-		return false;
+		break;
 	}
+	/* A mover changes the frames under whoever uses them, either way; a guard only lets the CPU in. */
+	return cdm_device.mem->coherent && pinned(r);
 }
 
 bool cdm_claim(struct cdm_region *r, uint32_t generation, enum cdm_claim purpose)
@@ -68,7 +75,7 @@ bool cdm_claim(struct cdm_region *r, uint32_t generation, enum cdm_claim purpose
 		return false;
 	cdm_map_enter(&mask);
 	bool ok = atomic_load(&r->generation) == generation && cdm_region_live(r) &&
-		  (purpose >= CDM_CLAIM_IDLE || (!runs_on(r) && !r->tainted));
+		  ((purpose >= CDM_CLAIM_IDLE && !cdm_device.mem->coherent) || (!runs_on(r) && !r->tainted));
 	if (ok)
 		atomic_store(&r->moving, 1);
 	if (ok && forbidden(r, purpose)) {

@@ -1,6 +1,6 @@
 /* The move lock, and claims: the right to change the pages of one region.
  *
- * One thread at a time moves pages. It holds the move lock, with its signals blocked, and claims the region (`moving`):
+ * One thread at a time moves pages. It holds the move lock, quiet (base/quiet.h), and claims the region (`moving`):
  * whoever is about to change the region's mapping waits for that mark, see cdm_region_settle().
  *
  * busy counts are taken without a lock. An evictor claims first and looks at busy after; an operation counts busy first
@@ -11,11 +11,11 @@
 
 #include "offload/mem/region.h"
 
-/* Takes and drops the move lock; signals are blocked in between. *mask is the caller's storage. */
+/* Takes and drops the move lock; the thread is quiet in between. *mask is the caller's storage. */
 void cdm_move_enter(uint64_t *mask);
 void cdm_move_leave(const uint64_t *mask);
-/* Fork child. */
-void cdm_move_reset(void);
+/* Fork child, whose parent entered. */
+void cdm_move_reset(const uint64_t *mask);
 
 enum cdm_claim {
 	CDM_CLAIM_OUT, /* pages are to go to the device: not when pinned, kept or tainted, nor where this thread stands */

@@ -16,7 +16,7 @@
  * pages and image are what they were. Chosen by measurement (make bench): a SIGBUS round trip costs as much as a
  * SIGSEGV's, but neither splits mappings nor flushes a range twice, and huge pages go home whole by UFFDIO_MOVE.
  *
- * All functions: the caller holds the move lock, has signals blocked and has claimed the region. Ranges are whole pages of
+ * All functions: the caller holds the move lock and has claimed the region. Ranges are whole pages of
  * one region, within one batch, private anonymous memory that the program may read and write.
  */
 #ifndef CDM_MEM_GUARD_H
@@ -33,7 +33,8 @@ struct cdm_guard {
 	bool keeps;       /* home() can leave the pages write-protected */
 	int (*open)(void);
 	void (*forget)(void); /* fork child */
-	/* Around the time that a region has an image. disarm: every page is HOST. */
+	/* arm: pages that are about to go, also of a region of which some are watched already. disarm: the whole region, every
+	 * page of which is HOST. */
 	int (*arm)(uintptr_t addr, size_t len);
 	void (*disarm)(uintptr_t addr, size_t len);
 	/* HOST -> SHARED (keep) or DEVICE: copies to dva, which reads as zeros. *fresh: bytes that had no memory and became
@@ -44,7 +45,8 @@ struct cdm_guard {
 	int (*reopen)(uintptr_t addr, size_t len);
 	/* DEVICE -> HOST, or SHARED (keep, where it keeps): copies from dva. */
 	int (*home)(uintptr_t addr, size_t len, const void *dva, bool keep);
-	/* The same to HOST without a mapping or an address of its own, when there are none to be had. May be NULL. */
+	/* The same when there are no mappings to be had: the pages get their bytes and stay closed, for reopen() of as much as will
+	 * then be one mapping. May be NULL. */
 	int (*force)(uintptr_t addr, size_t len, const void *dva);
 	/* DEVICE -> HOST where the contents no longer matter. */
 	void (*drop)(uintptr_t addr, size_t len);

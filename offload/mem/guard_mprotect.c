@@ -159,7 +159,7 @@ static int guard_force(uintptr_t addr, size_t len, const void *dva)
 	}
 	if (fd >= 0)
 		cdm_sys_close(fd);
-	return r ? r : protect(addr, len, READ_WRITE);
+	return r;
 }
 
 static void guard_drop(uintptr_t addr, size_t len)

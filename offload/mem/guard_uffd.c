@@ -62,7 +62,7 @@ static int fill_holes(uintptr_t addr, size_t len)
 
 	for (size_t at = 0; at < len && (!r || r == -EEXIST); at += filled + (r ? CDM_PAGE : 0))
 		r = cdm_uffd_zero(addr + at, len - at, &filled);
-	return r == -EEXIST ? 0 : r;
+	return r == -EEXIST || r == -ENOENT ? 0 : r; /* ENOENT: not registered, the kernel does it by itself */
 }
 
 static bool there(const uint64_t exist[8], size_t i)
@@ -185,10 +185,8 @@ static int uffd_home(uintptr_t addr, size_t len, const void *dva, bool keep)
 	}
 	if (!slot)
 		cdm_sys_madvise((void *)staging, CDM_HUGE, MADV_DONTNEED);
-	else if (r)
-		cdm_frames_put_drop(slot);
 	else
-		cdm_frames_put_empty(slot);
+		cdm_frames_put_drop(slot); /* empty, unless it had to be copied */
 	return r;
 }
 

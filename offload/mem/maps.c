@@ -9,6 +9,7 @@
 #include "offload/base/copy.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/region.h"
+#include "offload/mem/residency.h"
 #include "offload/offload.h"
 
 #define USER_END (((uintptr_t)1 << 47) - CDM_PAGE)
@@ -18,7 +19,7 @@
 static bool trackable(size_t len, int prot, int flags)
 {
 	return len >= cdm_min_alloc && (flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE &&
-	       (prot & (PROT_READ | PROT_WRITE)) == (PROT_READ | PROT_WRITE) &&
+	       (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) == (PROT_READ | PROT_WRITE) &&
 	       !(flags & (MAP_HUGETLB | MAP_GROWSDOWN | MAP_LOCKED | MAP_STACK));
 }
 
@@ -104,15 +105,16 @@ static bool overlap(const void *a, size_t a_len, const void *b, size_t b_len)
 	return (uintptr_t)a < (uintptr_t)b + b_len && (uintptr_t)b < (uintptr_t)a + a_len;
 }
 
-/* A tracked range, whole pages, with the map lock held and no mover on it; false: nothing is tracked there. */
-static bool range_enter(void *addr, size_t *len, uint64_t *mask)
+/* A tracked range, whole pages, with the map lock held and no mover on it; gone: its contents go. False: nothing is tracked
+ * there. */
+static bool range_enter(void *addr, size_t *len, bool gone, uint64_t *mask)
 {
 	uintptr_t at = (uintptr_t)addr;
 
 	*len = cdm_round_up(*len, CDM_PAGE);
 	if (cdm_map_frozen || !plausible(addr, *len) || cdm_pagemap_empty(at, *len))
 		return false;
-	range_lock(at, *len, false, mask);
+	range_lock(at, *len, gone, mask);
 	return true;
 }
 
@@ -193,7 +195,7 @@ void *cdm_map_mremap(void *addr, size_t old, size_t len, int flags, void *to)
 	if ((flags & MREMAP_FIXED) && (flags & MREMAP_MAYMOVE) && plausible(to, len) && plausible(addr, old) &&
 	    !overlap(addr, old, to, len))
 		range_leave(to, len);
-	if (!range_enter(addr, &tracked, &mask))
+	if (!range_enter(addr, &tracked, false, &mask))
 		return cdm_sys_mremap(addr, old, len, flags, to);
 	void *p = cdm_sys_mremap(addr, old, len, flags, to);
 	if (p == (void *)(long)-EFAULT)
@@ -246,7 +248,7 @@ int cdm_map_madvise(void *addr, size_t len, int advice)
 			cdm_recall_range((uintptr_t)addr, len, true);
 		return cdm_sys_madvise(addr, len, advice);
 	}
-	if (!range_enter(addr, &tracked, &mask))
+	if (!range_enter(addr, &tracked, drops_pages(advice), &mask))
 		return cdm_sys_madvise(addr, len, advice);
 	int r = cdm_sys_madvise(addr, len, advice);
 	if (drops_pages(advice)) /* even when it failed: a part may be gone, and only the account depends on it */
@@ -264,7 +266,7 @@ int cdm_map_mprotect(void *addr, size_t len, int prot)
 
 	size_t tracked = len;
 
-	if (!range_enter(addr, &tracked, &mask))
+	if (!range_enter(addr, &tracked, false, &mask))
 		return cdm_sys_mprotect(addr, len, prot);
 	int r = cdm_sys_mprotect(addr, len, prot);
 	if (r == -ENOMEM) /* a part may have changed: nothing there is moved or computed on any more */
@@ -281,8 +283,24 @@ void cdm_map_keep(const void *addr, size_t len)
 	size_t tracked = (uintptr_t)addr - at + len;
 	uint64_t mask;
 
-	if (!range_enter((void *)at, &tracked, &mask))
+	if (!range_enter((void *)at, &tracked, false, &mask))
 		return;
 	cdm_region_taint(at, tracked);
 	cdm_map_leave(&mask);
+}
+
+static void keep_region(struct cdm_region *r, void *arg)
+{
+	(void)arg;
+	r->tainted = true;
+}
+
+void cdm_map_keep_all(void)
+{
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	cdm_region_each(keep_region, NULL);
+	cdm_map_leave(&mask);
+	cdm_residency_all_home();
 }

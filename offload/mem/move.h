@@ -9,7 +9,7 @@
  *   2 copy landing -> new frame                  2 copy them into a new frame
  *   3 UFFDIO_MOVE new frame -> program           3 mremap the frame over them, which replaces them at once
  *
- * All functions: the caller holds the move lock, has signals blocked, and has marked the region `moving`, so that
+ * All functions: the caller holds the move lock and has marked the region `moving`, so that
  * its mapping stands still. The pages are private, anonymous, readable and writable, in one region.
  */
 #ifndef CDM_MEM_MOVE_H

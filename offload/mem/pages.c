@@ -8,24 +8,35 @@
 
 #define PRESENT_OR_SWAPPED ((uint64_t)3 << 62) /* Documentation/admin-guide/mm/pagemap.rst: bits 63 and 62 */
 
+#define ENTRIES 64 /* read at a time: this runs in signal handlers, on small stacks */
+
+static int present_word(int fd, uintptr_t addr, size_t pages, uint64_t *bits)
+{
+	uint64_t entry[ENTRIES];
+	ssize_t n = cdm_sys_pread(fd, entry, pages * 8, (off_t)(addr / CDM_PAGE * 8));
+
+	if (n != (ssize_t)(pages * 8))
+		return n < 0 ? (int)n : -EIO;
+	for (size_t i = 0; i < pages; i++)
+		if (entry[i] & PRESENT_OR_SWAPPED)
+			*bits |= (uint64_t)1 << i;
+	return 0;
+}
+
 int cdm_pages_present(uintptr_t addr, size_t len, uint64_t bits[8])
 {
-	uint64_t entry[CDM_HUGE / CDM_PAGE];
 	size_t pages = len / CDM_PAGE;
+	int r = 0;
 
 	memset(bits, 0, 8 * sizeof(bits[0]));
 	/* Opened each time: a descriptor kept could be closed by the program, and its number be another file's. */
 	int fd = cdm_sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
-	ssize_t n = cdm_sys_pread(fd, entry, pages * 8, (off_t)(addr / CDM_PAGE * 8));
+	for (size_t i = 0; !r && i < pages; i += ENTRIES)
+		r = present_word(fd, addr + i * CDM_PAGE, pages - i < ENTRIES ? pages - i : ENTRIES, &bits[i / 64]);
 	cdm_sys_close(fd);
-	if (n != (ssize_t)(pages * 8))
-		return n < 0 ? (int)n : -EIO;
-	for (size_t i = 0; i < pages; i++)
-		if (entry[i] & PRESENT_OR_SWAPPED)
-			bits[i / 64] |= (uint64_t)1 << (i % 64);
-	return 0;
+	return r;
 }
 
 /* Reads a file in pieces and hands each line, without its newline, to fn until that returns true. */

@@ -4,6 +4,7 @@
 
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/base/quiet.h"
 #include "offload/base/stats.h"
 #include "offload/mem/claim.h"
 #include "offload/mem/device.h"
@@ -143,11 +144,13 @@ static bool private_fault(struct cdm_region *r, cdm_word word, uintptr_t addr, b
 		return !cdm_sys_mprotect((void *)page, CDM_PAGE, PROT_READ | PROT_WRITE);
 	}
 	cdm_count(&cdm_stats.host_faults, 1);
+	cdm_signals_hold(); /* a longjmp from here would leave the region wanted for ever */
 	atomic_fetch_add(&r->wanted, 1);
 	while (ok && again)
 		ok = try_answer(r, generation, addr, write, &again);
 	atomic_fetch_sub(&r->wanted, 1);
 	cdm_futex_wake(&r->wanted, INT_MAX);
+	cdm_signals_release();
 	if (!ok)
 		cdm_log_once(CDM_LOG_ERROR, "what the device has of %p cannot be brought home", (void *)addr);
 	return ok;
@@ -181,7 +184,8 @@ static void each_watched(uintptr_t at, uintptr_t end,
 			continue;
 		uint32_t generation = atomic_load(&r->generation);
 		uintptr_t r_end = cdm_region_end(r);
-		to = r_end > at && r_end < end ? r_end : to;
+		if (r_end > at)
+			to = r_end < end ? r_end : end;
 		atomic_fetch_add(&r->wanted, 1);
 		bool claimed = false;
 		while (!claimed && atomic_load(&r->generation) == generation && (generation & 1)) {
@@ -209,10 +213,9 @@ static void for_kernel(struct cdm_region *r, uintptr_t at, uintptr_t end, int wr
 
 static void for_change(struct cdm_region *r, uintptr_t at, uintptr_t end, int gone)
 {
-	if (gone && at <= r->base && end >= cdm_region_end(r))
-		cdm_transit_drop(r, r->base, cdm_region_end(r));
-	else
-		cdm_transit_home(r, r->base, cdm_region_end(r), false);
+	if (gone)
+		cdm_transit_drop(r, at, end);
+	cdm_transit_home(r, r->base, cdm_region_end(r), false);
 }
 
 void cdm_recall_range(uintptr_t addr, size_t len, bool write)

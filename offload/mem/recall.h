@@ -19,8 +19,8 @@ extern __thread int cdm_on_device;
 bool cdm_recall_fault(uintptr_t addr, bool write);
 /* Makes [addr, addr+len) usable by the kernel; write: for its writes. Private devices. The caller has pinned the range. */
 void cdm_recall_range(uintptr_t addr, size_t len, bool write);
-/* The mapping of [addr, addr+len) is about to change: what the device has of it comes home, or, of regions that go as a
- * whole (gone), is dropped. Private devices; returns with no page of the range away, though one may leave again before the
+/* The mapping of [addr, addr+len) is about to change: what the device has of the regions there comes home, but for
+ * what is in the range when its contents go (gone), which is dropped. Private devices; returns with no page of the range away, though one may leave again before the
  * caller has the map lock: look, and call again. */
 void cdm_recall_for_change(uintptr_t addr, size_t len, bool gone);
 

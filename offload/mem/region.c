@@ -5,6 +5,7 @@
 #include "offload/base/arena.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/base/quiet.h"
 #include "offload/mem/block.h"
 #include "offload/mem/device.h"
 
@@ -25,14 +26,14 @@ static struct cdm_region_past past[PAST];
 
 void cdm_map_enter(uint64_t *mask)
 {
-	cdm_sys_block_all(mask);
+	cdm_quiet_enter(mask);
 	cdm_lock_take(&map_lock);
 }
 
 void cdm_map_leave(const uint64_t *mask)
 {
 	cdm_lock_drop(&map_lock);
-	cdm_sys_unblock(mask);
+	cdm_quiet_leave(mask);
 }
 
 struct cdm_region *cdm_region_get(cdm_word word)
@@ -187,14 +188,15 @@ static struct cdm_region *region_new(uintptr_t base, size_t len, enum cdm_origin
 	if (!r)
 		return NULL;
 	uint32_t generation = atomic_load_explicit(&r->generation, memory_order_relaxed);
-	/* busy is kept: a late holder of the descriptor's last life still has to take its count off. */
+	/* busy and wanted are kept: a late holder of the descriptor's last life still has to take its count off. */
 	*r = (struct cdm_region){.base = base,
 				 .len = len,
 				 .id = r->id,
 				 .origin = (uint8_t)origin,
 				 .movable = movable,
 				 .site = site,
-				 .busy = r->busy};
+				 .busy = r->busy,
+				 .wanted = r->wanted};
 	atomic_store_explicit(&r->generation, generation + 1, memory_order_release);
 	return r;
 }
@@ -242,6 +244,7 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 		struct cdm_region *tail = region_new(end, r_end - end, r->origin, r->movable, r->site);
 		if (tail) {
 			tail->tainted = r->tainted;
+			tail->kept = r->kept;
 			tail->margin = r->margin;
 			tail->uses = r->uses;
 			tail->last_use = r->last_use;
@@ -388,6 +391,7 @@ struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t 
 		r->moved = old->moved;
 		words_copy(r, from, to, keep);
 		r->tainted = old->tainted;
+		r->kept = old->kept;
 		leave_behind(from, from + keep);
 		old->uses = 0;
 	}
@@ -460,7 +464,7 @@ void cdm_region_fork_parent(const uint64_t *mask)
 void cdm_region_fork_child(const uint64_t *mask)
 {
 	cdm_lock_reset(&map_lock);
-	cdm_sys_unblock(mask);
+	cdm_quiet_leave(mask);
 }
 
 bool cdm_region_fork_torn(void)

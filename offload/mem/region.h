@@ -1,6 +1,6 @@
 /* Regions: the tracked ranges of the program's memory, and the map lock that guards them.
  *
- * Three locks, always taken in this order, the first two with every signal of the thread blocked (a handler of the
+ * Three locks, always taken in this order, the first two with the thread quiet (base/quiet.h: a handler of the
  * program may map or compute, and would wait for the thread that it interrupted):
  *
  *   move lock  (residency.c)  one mover at a time; held across copies, so it may take long
@@ -55,7 +55,8 @@ struct cdm_region {
 	_Atomic int wanted;               /* threads of the CPU that wait for busy to become 0 */
 	_Atomic int moving;               /* a mover works on it: not to be remapped */
 	bool kept;                        /* CDM_MADV_PIN: stays on the host until told otherwise */
-	bool armed;                       /* a guard watches it: it has, or had, an image */
+	bool armed;                       /* a guard watches some of it */
+	bool holed;                       /* HOST pages that are watched may have no memory */
 	uintptr_t image;                  /* private devices: the device's address of its first byte; 0: none */
 	struct cdm_flight flight;         /* how it goes to and fro */
 	_Atomic size_t resident;          /* bytes on the device */
@@ -73,7 +74,7 @@ struct cdm_region {
 /* Set in a fork child that was born in the middle of a change: the tables are read, never written again. */
 extern bool cdm_map_frozen;
 
-/* Takes and drops the map lock; signals are blocked in between. *mask is the caller's storage. */
+/* Takes and drops the map lock; the thread is quiet in between. *mask is the caller's storage. */
 void cdm_map_enter(uint64_t *mask);
 void cdm_map_leave(const uint64_t *mask);
 

@@ -303,7 +303,7 @@ static int fetch_locked(struct cdm_hold *h, const struct cdm_policy *policy)
 		return -ENOSYS;
 	if (!cdm_claim(h->region, h->generation, CDM_CLAIM_OUT))
 		return -EBUSY;
-	int e = intact(h) ? fetch_claimed(h, policy) : -EBUSY;
+	int e = intact(h) ? fetch_claimed(h, policy) : -ESTALE;
 	cdm_unclaim(h->region);
 	if (e == -EBADF || e == -ENOTTY)
 		cdm_transit_lost();
@@ -334,8 +334,8 @@ int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy
 		cdm_count(&cdm_stats.reused, hold->len);
 		return 0;
 	}
-	int e = -EBUSY;
-	if (intact(hold) && !resting(r)) {
+	int e = intact(hold) ? -EBUSY : -ESTALE;
+	if (e == -EBUSY && !resting(r)) {
 		cdm_move_enter(&mask);
 		e = fetch_locked(hold, policy);
 		cdm_move_leave(&mask);
@@ -482,6 +482,16 @@ bool cdm_residency_anything(void)
 	return any;
 }
 
+/* Without a look at the pages: a word of the map says it all. Adopted memory, where stacks usually are, never moves. */
+void cdm_residency_stack(void)
+{
+	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+	struct cdm_region *r = cdm_region_get(cdm_pagemap_get(stack));
+
+	if (r && r->movable && !r->tainted)
+		cdm_map_keep((void *)stack, 1);
+}
+
 /* ---- what a program asks for ---- */
 
 /* To the device, as an operation would bring it; alone: one that writes. */
@@ -494,13 +504,10 @@ static int place_out(uintptr_t base, size_t len, bool alone, const struct cdm_po
 		return hold.region ? -EPERM : -EFAULT;
 	if (!f.movable)
 		return -EPERM;
-	uint64_t mask;
-	cdm_sys_block_all(&mask); /* a handler's touch would wait for this thread to let go */
 	int e = cdm_residency_acquire(&hold, policy);
 	if (!e)
 		cdm_residency_release(&hold, false);
-	cdm_sys_unblock(&mask);
-	return e == -EAGAIN ? -EBUSY : e;
+	return e == -EAGAIN || e == -ESTALE ? -EBUSY : e;
 }
 
 int cdm_residency_place(uintptr_t base, size_t len, bool to_device, bool alone, const struct cdm_policy *policy)
@@ -616,6 +623,5 @@ void cdm_residency_fork_child(void)
 		cdm_region_each(child_region, NULL);
 	cdm_transit_forget();
 	cdm_pin_after_fork();
-	cdm_move_reset();
-	cdm_sys_unblock(&fork_move_mask);
+	cdm_move_reset(&fork_move_mask);
 }

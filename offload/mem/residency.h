@@ -37,7 +37,8 @@ struct cdm_hold {
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f);
 /* Brings the range's pages to the device and keeps them there until release. 0, or a negative errno: the pages
  * stay where they are, whole (-ENOSPC: no room even after eviction; -EBUSY: pinned;
- * -EPERM: memory that never moves; -EAGAIN: the CPU waits for the region: let go of everything else, wait, and ask again).
+ * -EPERM: memory that never moves; -EAGAIN: the CPU waits for the region: let go of everything else, wait, and ask again; -ESTALE: a part
+ * of the region has been unmapped since: survey again).
  * Under a private device no thread touches program memory while it holds anything: it might wait for itself. */
 int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy);
 /* Waits for what made acquire say -EAGAIN, some milliseconds at most. */
@@ -53,6 +54,8 @@ void cdm_residency_release(struct cdm_hold *hold, bool used);
 
 /* Brings the range home. 0 or a negative errno. */
 int cdm_residency_home(uintptr_t base, size_t len);
+/* If the calling thread's stack is in memory that could move (a coroutine's), it stays from now on. */
+void cdm_residency_stack(void);
 /* What cdm_engine_place(), keep() and where() do; alone: the program keeps no copy. */
 int cdm_residency_place(uintptr_t base, size_t len, bool to_device, bool alone, const struct cdm_policy *policy);
 int cdm_residency_keep(uintptr_t base, size_t len, bool keep);

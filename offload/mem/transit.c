@@ -215,10 +215,6 @@ static int guard_home(struct cdm_region *r, uintptr_t at, size_t len, bool keep)
 	e = -EIO;
 	for (int i = 0; e && i < COPY_TRIES; i++)
 		e = guard->home(at, len, cdm_image_at(r, at), keep);
-	if (e == -ENOMEM && guard->force) {
-		keep = false;
-		e = guard->force(at, len, cdm_image_at(r, at));
-	}
 	state_set(r, at, len, e ? CDM_DEVICE : keep ? CDM_SHARED : CDM_HOST);
 	if (e)
 		return e;
@@ -226,6 +222,59 @@ static int guard_home(struct cdm_region *r, uintptr_t at, size_t len, bool keep)
 		image_leave(r, at, len);
 	cdm_count(&cdm_stats.to_host, len);
 	return 0;
+}
+
+/* ---- at the limit of mappings ---- */
+
+/* Pages from at on that the program may read and write, whatever their state; returns their end. */
+static uintptr_t open_run(const struct cdm_region *r, uintptr_t at)
+{
+	cdm_word word, need = CDM_WORD_READ | CDM_WORD_WRITE;
+
+	for (uintptr_t to; at < cdm_region_end(r); at = to) {
+		to = cdm_pagemap_run(at, cdm_region_end(r), &word);
+		if ((word & need) != need)
+			break;
+	}
+	return at;
+}
+
+/* What the device has of [at, end) becomes HOST: its bytes first, then all of the range is opened at once. */
+static int force_run(struct cdm_region *r, uintptr_t at, uintptr_t end)
+{
+	cdm_word word;
+	int e = 0;
+
+	for (uintptr_t p = at, to; !e && p < end; p = to) {
+		to = cdm_pagemap_run(p, end, &word);
+		if ((word & CDM_WORD_STATE) == CDM_DEVICE)
+			e = guard->force(p, to - p, cdm_image_at(r, p));
+	}
+	e = e ? e : guard->reopen(at, end - at);
+	for (uintptr_t p = at, to; !e && p < end; p = to) {
+		to = cdm_pagemap_run(p, end, &word);
+		if ((word & CDM_WORD_STATE) == CDM_HOST)
+			continue;
+		e = state_set(r, p, to - p, CDM_HOST);
+		if (!e)
+			image_leave(r, p, to - p);
+	}
+	return e;
+}
+
+/* The whole region at once, where a part of it cannot have a mapping of its own. */
+static int force_home(struct cdm_region *r)
+{
+	int e = 0;
+
+	for (uintptr_t at = r->base, to; !e && at < cdm_region_end(r); at = to) {
+		to = open_run(r, at);
+		if (to > at)
+			e = force_run(r, at, to);
+		else
+			to = at + CDM_PAGE;
+	}
+	return e;
 }
 
 /* ---- sweeps ---- */
@@ -290,15 +339,15 @@ static int sweep_home(struct cdm_region *r, uintptr_t at, uintptr_t end, bool ke
 	return first;
 }
 
-static int image_ready(struct cdm_region *r)
+/* Only what goes is watched: the rest of a large region stays as it was. */
+static int image_ready(struct cdm_region *r, uintptr_t at, uintptr_t end)
 {
 	int e = cdm_image_make(r);
 
-	if (!e && !r->armed) {
-		e = guard->arm(r->base, r->len);
-		r->armed = true; /* even when it failed: a part may be */
-	}
-	return e;
+	if (e)
+		return e;
+	r->armed = true; /* even when it fails: a part may be */
+	return guard->arm(at, end - at);
 }
 
 int cdm_transit_out(struct cdm_region *r, uintptr_t at, uintptr_t end, bool write)
@@ -311,9 +360,11 @@ int cdm_transit_out(struct cdm_region *r, uintptr_t at, uintptr_t end, bool writ
 		mover->end(at, end - at);
 		return e;
 	}
-	e = image_ready(r);
+	e = image_ready(r, at, end);
 	if (!e)
 		e = sweep_out(r, at, end, write);
+	if (e)
+		r->holed = true;
 	cdm_transit_settle(r);
 	return e;
 }
@@ -344,6 +395,8 @@ int cdm_transit_home(struct cdm_region *r, uintptr_t at, uintptr_t end, bool kee
 	if (!r->image)
 		return 0;
 	e = sweep_home(r, at, end, keep);
+	if (e == -ENOMEM && guard->force)
+		e = force_home(r);
 	cdm_transit_settle(r);
 	return e;
 }
@@ -367,7 +420,7 @@ void cdm_transit_drop(struct cdm_region *r, uintptr_t at, uintptr_t end)
 
 int cdm_transit_fill(struct cdm_region *r, uintptr_t at, uintptr_t end)
 {
-	return guard && r->armed ? guard->fill(at, end - at) : 0;
+	return guard && r->armed && r->holed ? guard->fill(at, end - at) : 0;
 }
 
 /* An operation outlasted the fork's patience, and its regions stayed: the child has inherited the image as it is. */
@@ -398,6 +451,6 @@ void cdm_transit_settle(struct cdm_region *r)
 		return;
 	if (r->armed)
 		guard->disarm(r->base, r->len);
-	r->armed = false;
+	r->armed = r->holed = false;
 	cdm_image_drop(r);
 }

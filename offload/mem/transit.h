@@ -35,7 +35,7 @@
 	X(MOVING, stuck, DEVICE)       /* the copy home failed */                                                      \
 	X(DEVICE, drop, HOST)          /* freed, unmapped or MADV_DONTNEED: the contents do not matter */
 
-/* All below: move lock held, signals blocked. */
+/* All below: move lock held. */
 
 /* Finds the mechanism for the device, on first need rather than at start: most programs never move a page. False: none
  * works here. */
@@ -61,7 +61,8 @@ int cdm_transit_out(struct cdm_region *r, uintptr_t at, uintptr_t end, bool writ
 int cdm_transit_home(struct cdm_region *r, uintptr_t at, uintptr_t end, bool keep);
 /* Private devices: makes them HOST without their contents; they read as zeros, or, if they were SHARED, as they were. */
 void cdm_transit_drop(struct cdm_region *r, uintptr_t at, uintptr_t end);
-/* Private devices: gives HOST pages without memory their zeros, for the kernel's sake. */
+/* Private devices: gives watched HOST pages without memory their zeros. There are some only after a failure on the way out:
+ * whatever else empties pages brings the region home first. */
 int cdm_transit_fill(struct cdm_region *r, uintptr_t at, uintptr_t end);
 /* Private devices: a region without device pages is watched no more. Called by whoever may have taken the last one away. */
 void cdm_transit_settle(struct cdm_region *r);

@@ -141,6 +141,16 @@ void cdm_uffd_forget(void)
 	fd = -1;
 }
 
+void cdm_uffd_renumber(void)
+{
+	int to = fd < 0 ? -1 : (int)cdm_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1), was = fd;
+
+	if (to < 0)
+		return;
+	fd = to;
+	cdm_sys_close(was);
+}
+
 int cdm_uffd_register(uintptr_t addr, size_t len)
 {
 	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING | (mode_of != CDM_UFFD_WAIT ? UFFDIO_REGISTER_MODE_WP : 0);

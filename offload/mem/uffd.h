@@ -35,6 +35,8 @@ int cdm_uffd_probe(void);
 bool cdm_uffd_full(void);
 /* Its number, or -1. Any thread. */
 int cdm_uffd_descriptor(void);
+/* Gives the descriptor another number. Caller holds the move lock. */
+void cdm_uffd_renumber(void);
 /* A fork child's descriptor still means the parent's memory: closes it. */
 void cdm_uffd_forget(void);
 

@@ -5,8 +5,10 @@
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/base/quiet.h"
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
+#include "offload/mem/residency.h"
 #include "offload/op/inflight.h"
 #include "offload/op/control.h"
 #include "offload/op/operation.h"
@@ -112,7 +114,11 @@ static void set_crossover(const struct cdm_call *call)
 
 static void compute_open(const struct cdm_call *call)
 {
+	uint64_t mask;
+
+	cdm_sys_block_sent(&mask); /* for the library's threads, which are not for the program's handlers to run on */
 	int r = cdm_device.compute->open();
+	cdm_sys_unblock(&mask);
 
 	if (r) {
 		cdm_log_once(CDM_LOG_INFO,
@@ -159,8 +165,6 @@ static enum cdm_decline op_run(struct cdm_call *call)
 
 	if (atomic_load_explicit(&offline, memory_order_relaxed))
 		return CDM_DECLINE_OFFLINE;
-	if (call->flops < (double)threshold && !cdm_operation_away(call))
-		return CDM_DECLINE_SMALL;
 	enum cdm_decline no = compute_get(call);
 	if (no != CDM_DECLINE_COUNT)
 		return no;
@@ -173,7 +177,15 @@ bool cdm_call_offload(struct cdm_call *call)
 {
 	struct cdm_shard *shard = cdm_shard();
 
+	if (call->flops < (double)atomic_load_explicit(&worth[call->level], memory_order_relaxed) &&
+	    !cdm_operation_away(call)) {
+		cdm_count_stay(call->routine); /* the gates are open, and it has no reason to come in */
+		return false;
+	}
 	cdm_count(&shard->seen[call->routine], 1);
+	cdm_residency_stack();
+	if (cdm_defers)
+		cdm_signals_hold();
 	cdm_inflight_enter();
 	enum cdm_decline no = op_run(call);
 	cdm_inflight_leave();
@@ -181,6 +193,8 @@ bool cdm_call_offload(struct cdm_call *call)
 		cdm_count(&shard->declined[no], 1);
 	else
 		gates_follow();
+	if (cdm_defers)
+		cdm_signals_release();
 	return no == CDM_DECLINE_COUNT;
 }
 

@@ -8,9 +8,11 @@
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/base/quiet.h"
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
 #include "offload/dev/inject.h"
+#include "offload/mem/claim.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/residency.h"
 #include "offload/mem/transit.h"
@@ -44,6 +46,7 @@ void cdm_engine_init(char *const *envp)
 	if (cdm_config.device == CDM_DEVICE_NONE || cdm_config.policy == CDM_POLICY_NEVER)
 		return;
 	cdm_min_alloc = cdm_config.min_alloc;
+	cdm_defers = !cdm_device.mem->coherent && cdm_config.policy == CDM_POLICY_FIRST_USE;
 	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
 		cdm_residency_start();
 }
@@ -192,17 +195,30 @@ int cdm_engine_online(void)
 
 /* ---- what a program may ask for ---- */
 
+/* In flight, as an operation: neither fork nor removal meets it half-way. */
+static int place(const void *p, size_t len, bool to_device, bool alone)
+{
+	cdm_signals_hold();
+	cdm_inflight_enter();
+	int r = to_device && cdm_dispatch_is_offline()
+			? -ENODEV
+			: cdm_residency_place((uintptr_t)p, len, to_device, alone, cdm_policy_get(cdm_config.policy));
+	cdm_inflight_leave();
+	cdm_signals_release();
+	return r;
+}
+
 int cdm_engine_place(const void *p, size_t len, bool to_device)
 {
-	if (!has_device() || cdm_dispatch_is_offline())
+	if (!has_device())
 		return to_device ? -ENODEV : 0;
-	return cdm_residency_place((uintptr_t)p, len, to_device, false, cdm_policy_get(cdm_config.policy));
+	return place(p, len, to_device, false);
 }
 
 void cdm_engine_birth(void *p, size_t len)
 {
-	if (has_device() && !cdm_dispatch_is_offline() && cdm_config.policy == CDM_POLICY_FIRST_USE)
-		cdm_residency_place((uintptr_t)p, len, true, true, cdm_policy_get(cdm_config.policy));
+	if (has_device() && cdm_config.policy == CDM_POLICY_FIRST_USE)
+		(void)place(p, len, true, true);
 }
 
 int cdm_engine_descriptor(void)
@@ -241,6 +257,15 @@ void cdm_engine_totals(struct cdm_totals *t)
 	t->declined = t->calls - t->offloaded;
 }
 
+void cdm_engine_descriptor_move(void)
+{
+	uint64_t mask;
+
+	cdm_move_enter(&mask);
+	cdm_uffd_renumber();
+	cdm_move_leave(&mask);
+}
+
 /* ---- fork ---- */
 
 void cdm_engine_fork_holds(bool holds)
@@ -270,6 +295,16 @@ void cdm_engine_fork_parent(void)
 	cdm_inflight_open();
 }
 
+/* Threads that the library starts again are not for the program's signals. */
+static void compute_fork_child(void)
+{
+	uint64_t mask;
+
+	cdm_sys_block_sent(&mask);
+	cdm_device.compute->fork_child();
+	cdm_sys_unblock(&mask);
+}
+
 void cdm_engine_fork_child(void)
 {
 	forking = false;
@@ -282,7 +317,7 @@ void cdm_engine_fork_child(void)
 	if (!drained || cdm_map_frozen)
 		cdm_dispatch_break_compute();
 	else if (cdm_dispatch_compute_open())
-		cdm_device.compute->fork_child();
+		compute_fork_child();
 	cdm_inflight_child();
 	cdm_stage_after_fork();
 	cdm_control_after_fork();

@@ -6,7 +6,6 @@
 #include "offload/op/operation.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "offload/base/sys.h"
@@ -37,6 +36,14 @@ static bool is_minor(const struct cdm_operand *o)
 	return o->scratch || (o->ld_arg == CDM_NO_ARG && cdm_operand_bytes(o) < CDM_PAGE);
 }
 
+static bool operand_survey(struct op *op, int i)
+{
+	const struct cdm_operand *o = &op->call->op[i];
+	struct cdm_operand_facts *f = &op->facts.op[i];
+
+	return cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->writes, &op->hold[i], f);
+}
+
 /* False: an operand must not be touched as the call would. */
 static bool facts_gather(struct op *op, double min_work)
 {
@@ -58,8 +65,7 @@ static bool facts_gather(struct op *op, double min_work)
 		f->op[i].scratch = o->scratch;
 		if (f->coherent && is_minor(o))
 			continue;
-		if (!cdm_residency_survey((uintptr_t)o->base, cdm_operand_extent(o), f->op[i].writes, &op->hold[i],
-					  &f->op[i]))
+		if (!operand_survey(op, i))
 			return false;
 	}
 	return true;
@@ -122,6 +128,8 @@ static int operand_place(struct op *op, int i, const struct cdm_policy *policy)
 	int r = 0;
 
 	if (place == CDM_PLACE_COPY) {
+		if (op->stage[i].buffer) /* since an earlier attempt */
+			return 0;
 		r = cdm_stage_in(&op->stage[i], o, policy);
 		if (!r)
 			use_view(op, i, &op->stage[i].device);
@@ -191,12 +199,13 @@ static enum cdm_decline op_place(struct op *op, const struct cdm_policy *policy)
 		if (!r)
 			return CDM_DECLINE_COUNT;
 		operands_release(op, false);
-		stages_end(op, false);
-		if (op->facts.coherent || op->decision.op[at] == CDM_PLACE_COPY)
+		if (op->facts.coherent || op->decision.op[at] == CDM_PLACE_COPY) {
+			stages_end(op, false);
 			return r == -EIO ? CDM_DECLINE_FAILED : CDM_DECLINE_NO_MEMORY;
+		}
 		if (r == -EAGAIN && patience-- > 0)
 			cdm_residency_wait_wanted(&op->hold[at]);
-		else
+		else if (r != -ESTALE || patience-- <= 0 || !operand_survey(op, at))
 			op->decision.op[at] = CDM_PLACE_COPY;
 	}
 }
@@ -243,40 +252,17 @@ static int op_compute(struct op *op)
 	return r;
 }
 
-/* A handler of the program's that ran on this thread while it holds regions would wait for its own thread at the first
- * touch of one, or leave them held by a longjmp. Faults stay what they are. */
-static void signals_hold(const struct op *op, uint64_t *mask)
-{
-	uint64_t faults = (uint64_t)1 << (SIGSEGV - 1) | (uint64_t)1 << (SIGBUS - 1) | (uint64_t)1 << (SIGFPE - 1) |
-			  (uint64_t)1 << (SIGILL - 1) | (uint64_t)1 << (SIGTRAP - 1);
-	uint64_t all = ~faults;
-
-	if (!op->facts.coherent)
-		(void)cdm_sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)mask, 8, 0, 0);
-}
-
-static void signals_release(const struct op *op, const uint64_t *mask)
-{
-	if (!op->facts.coherent)
-		cdm_sys_unblock(mask);
-}
-
 static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *policy, struct cdm_routine_stats *stats)
 {
-	uint64_t t0 = cdm_now_ns(), mask;
-
-	signals_hold(op, &mask);
+	uint64_t t0 = cdm_now_ns();
 	enum cdm_decline no = op_place(op, policy);
 
-	if (no != CDM_DECLINE_COUNT) {
-		signals_release(op, &mask);
+	if (no != CDM_DECLINE_COUNT)
 		return no;
-	}
 	uint64_t t1 = cdm_now_ns();
 	int r = op_compute(op);
 	uint64_t t2 = cdm_now_ns();
 	operands_release(op, r == 0);
-	signals_release(op, &mask);
 	if (r == -EIO)
 		snapshots_restore(op); /* the CPU does it, which may have to wait: nothing is held */
 	snapshots_drop(op);

@@ -12,11 +12,11 @@ static const char *const name[] = {"grow in place",   "shrink", "grow, may move"
 
 enum { BYTES = 6 << 20, SPACE = 16 << 20, PER_MIB = (1 << 20) / 8 };
 
-/* Address space for a destination: nothing is mapped there. */
+/* Address space for a destination, reserved: nobody else maps something there. */
 static char *space(size_t bytes)
 {
 	char *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	CHECK(p != MAP_FAILED && !munmap(p, bytes));
+	CHECK(p != MAP_FAILED);
 	return p;
 }
 
@@ -40,20 +40,22 @@ static void follows(const double *x, size_t count, size_t offset, double more)
 		      value(offset + i, 1) + more);
 }
 
-/* A mapping with something behind it, which keeps it from growing in place. */
+/* A mapping of BYTES; behind it room to grow, or a page that keeps it from growing in place. */
+static void cut(char *p, bool room)
+{
+	size_t keep = room ? BYTES : BYTES + PAGE;
+	CHECK(!munmap(p + keep, SPACE - keep));
+}
 static char *mapping(bool room)
 {
 	char *p = map_private(SPACE, false);
-	if (room)
-		CHECK(!munmap(p + BYTES, SPACE - BYTES));
-	else
-		CHECK(!munmap(p + BYTES + PAGE, SPACE - BYTES - PAGE));
+	cut(p, room);
 	return p;
 }
 
 static void whole(enum form form, bool moved)
 {
-	char *p = mapping(form != MUST_MOVE), *to = NULL;
+	char *p = map_private(SPACE, false), *to = NULL;
 	double *x = (double *)p;
 	size_t count = BYTES / sizeof(*x), bytes = form == SHRINK ? BYTES / 2 : form < FIXED ? BYTES + 2 * MIB : BYTES;
 	int flags = form == MAYMOVE || form == MUST_MOVE ? MREMAP_MAYMOVE
@@ -68,12 +70,18 @@ static void whole(enum form form, bool moved)
 	}
 	if (form == FIXED)
 		to = space(bytes);
+	cut(p, form != MUST_MOVE); /* only now, so that nobody else takes the room */
 	char *q = mremap(p, BYTES, bytes, flags, to);
 	CHECK(q != MAP_FAILED, "%s: %s", name[form], strerror(errno));
 	CHECK((form != GROW && form != SHRINK) || q == p);
 	CHECK(form != FIXED || q == to);
 	CHECK((form != MUST_MOVE && form != DONTUNMAP) || q != p);
 
+	/* At once: libcdm, too, may map something where nothing is. */
+	if (form == SHRINK)
+		is_gone(p, bytes, BYTES);
+	if (form == MUST_MOVE || form == FIXED)
+		is_gone(p, 0, BYTES);
 	double *y = (double *)q;
 	size_t kept = bytes < BYTES ? bytes : BYTES;
 	follows(y, kept / sizeof(*y), 0, moved);
@@ -81,10 +89,6 @@ static void whole(enum form form, bool moved)
 	bump(y, bytes / sizeof(*y));
 	CHECK_WRITTEN(y, bytes);
 	follows(y, kept / sizeof(*y), 0, moved + 1);
-	if (form == SHRINK)
-		is_gone(p, bytes, BYTES);
-	if (form == MUST_MOVE || form == FIXED)
-		is_gone(p, 0, BYTES);
 	if (form == DONTUNMAP) {
 		CHECK(is_mapped(p));
 		is_empty(x, 0, count);
@@ -109,13 +113,13 @@ static void part(size_t offset, int flags, bool moved)
 	if (moved)
 		bump(x, count);
 	CHECK(mremap(p + offset, MIB, MIB, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to) == to, "%s", strerror(errno));
+	if (!(flags & MREMAP_DONTUNMAP))
+		is_gone(p, offset, offset + MIB);
 	follows(y, PER_MIB, at, moved);
 	follows(x, at, 0, moved);
 	follows(x + at + PER_MIB, count - at - PER_MIB, at + PER_MIB, moved);
 	if (flags & MREMAP_DONTUNMAP)
 		is_empty(x, at, at + PER_MIB);
-	else
-		is_gone(p, offset, offset + MIB);
 
 	bump(y, PER_MIB);
 	follows(y, PER_MIB, at, moved + 1);
@@ -136,10 +140,10 @@ static void onto(void)
 	resident((double *)p, count, 1);
 	resident((double *)to, count, 2);
 	CHECK(mremap(p, BYTES, BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	is_gone(p, 0, BYTES);
 	follows((double *)to, count, 0, 1);
 	bump((double *)to, count);
 	follows((double *)to, count, 0, 2);
-	is_gone(p, 0, BYTES);
 	CHECK(!munmap(to, BYTES));
 }
 

@@ -13,7 +13,7 @@
 #    * limit: SECONDS        instead of 60
 # A line of libcdm's own is an error: it is silent. `* says: N` allows N such lines.
 #
-# Builds nothing, and needs no more than sh, sed, env, timeout, cat and rm, so that it runs in a bare virtual machine:
+# Builds nothing, and needs no more than sh, sed and the coreutils, so that it runs in a bare virtual machine:
 # PROGS, SOURCES, LIB, NETLIB and BLAS say where the programs, their sources (.c), the library, the program's own BLAS
 # (a search path) and the device's are; SLOW multiplies all limits.
 
