@@ -25,7 +25,7 @@ fail()
 }
 
 [ "$(uname -m)" = x86_64 ] || skip 'only for x86-64'
-for tool in qemu-system-x86_64 busybox cpio gzip; do
+for tool in qemu-system-x86_64 busybox cpio gzip ${CC:-gcc}; do
 	command -v $tool >/dev/null || skip "$tool is not installed (scripts/setup.sh check)"
 done
 if LC_ALL=C ldd "$(command -v busybox)" >/dev/null 2>&1; then
@@ -79,32 +79,31 @@ put()
 # needs FILE: the libraries that it loads, by the names that the loader will look for.
 needs()
 {
-	LD_LIBRARY_PATH=$netlib ldd "$1" 2>/dev/null | sed -n 's/^.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-[^ ]*\) .*/\1/p'
+	LD_LIBRARY_PATH=$root/cdm/blas ldd "$1" 2>/dev/null | grep -v libblas | sed -n 's/^.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-[^ ]*\) .*/\1/p'
 }
 
 fill_root()
 {
-	arch=/usr/lib/x86_64-linux-gnu
-	netlib=$arch/blas
-	[ -f $netlib/libblas.so.3 ] || skip 'no reference BLAS (package libblas3)'
 	rm -rf $root
 	mkdir -p $root/bin $root/proc $root/sys $root/dev $root/tmp $root/root $root/etc $root/sbin
 	put "$(command -v busybox)" /bin/busybox
 	put "$B/libcdm.so" /cdm/build/libcdm.so
 	put "$B/cdm" /sbin/cdm # not where the library looks for it: it would calibrate, which takes seconds here
-	put $netlib/libblas.so.3
+	mkdir -p $root/cdm/blas
+	${CC:-gcc} -std=c11 -O2 -fPIC -shared -Wl,-soname,libblas.so.3 -o $root/cdm/blas/libblas.so.3 tests/scenarios/vm/blas.c ||
+		fail 'cannot build the BLAS of the machine'
 	for name in libgcc_s.so.1 libstdc++.so.6; do # what pthread_exit and a program open by themselves
-		for file in /lib/x86_64-linux-gnu/$name $arch/$name; do
-			[ -f "$file" ] && put "$file"
+		for file in /lib/x86_64-linux-gnu/$name /usr/lib/x86_64-linux-gnu/$name; do
+			[ -f "$file" ] && put "$file" && break
 		done
 	done
 	for file in "$B"/tests/scenarios/*; do
 		[ -f "$file" ] && [ -x "$file" ] && put "$file" "/cdm/build/tests/scenarios/${file##*/}"
 	done
-	for file in tests/scenarios/*; do
+	for file in tests/scenarios/*.*; do
 		put "$file" "/cdm/$file"
 	done
-	for file in $(for f in $root/sbin/cdm $root/cdm/build/libcdm.so $netlib/libblas.so.3 $root/cdm/build/tests/scenarios/*; do
+	for file in $(for f in $root/sbin/cdm $root/cdm/build/libcdm.so $root/cdm/build/tests/scenarios/*; do
 		needs "$f"
 	done | sort -u); do
 		put "$file"
@@ -142,7 +141,7 @@ quoted()
 pack()
 {
 	{
-		echo "export B=/cdm/build NETLIB=$netlib BLAS=$netlib/libblas.so.3 SCENARIO_SMALL=1 SLOW=2"
+		echo 'export B=/cdm/build NETLIB=/cdm/blas BLAS=/cdm/blas/libblas.so.3 SCENARIO_SMALL=1 SLOW=2'
 		echo "${OLD_KERNEL_RUN:-sh tests/scenarios/run.sh$(quoted "$@")}"
 	} >$root/command
 	(cd $root && find . | cpio -o -H newc --quiet | gzip -1) >$work/initramfs.gz
