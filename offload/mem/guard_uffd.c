@@ -60,7 +60,7 @@ static int fill_holes(uintptr_t addr, size_t len)
 	size_t filled;
 	int r = 0;
 
-	for (size_t at = 0; at < len && (!r || r == -EEXIST); at += filled + (r ? CDM_PAGE : 0))
+	for (size_t at = 0; at < len && (!r || r == -EEXIST || r == -ENOENT); at += filled + (r ? CDM_PAGE : 0))
 		r = cdm_uffd_zero(addr + at, len - at, &filled);
 	return r == -EEXIST || r == -ENOENT ? 0 : r; /* ENOENT: not registered, the kernel does it by itself */
 }

@@ -7,11 +7,13 @@
 #include <errno.h>
 
 #include "offload/base/copy.h"
+#include "offload/base/log.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 #include "offload/mem/residency.h"
 #include "offload/offload.h"
 
+#define PATIENCE 1000
 #define USER_END (((uintptr_t)1 << 47) - CDM_PAGE)
 
 /* Worth a region: private anonymous memory that the program can use as it is, and large enough. Reservations
@@ -39,11 +41,15 @@ static bool watched(uintptr_t at, uintptr_t end)
  * unmapped. */
 static void range_lock(uintptr_t at, size_t len, bool gone, uint64_t *mask)
 {
-	for (;;) {
+	for (int i = 0;; i++) {
 		cdm_map_enter(mask);
 		cdm_region_settle(at, len, mask);
 		if (!watched(at, at + len))
 			return;
+		if (i == PATIENCE) { /* the device does not give it back */
+			cdm_log_once(CDM_LOG_ERROR, "memory whose mapping changes cannot be brought home");
+			return;
+		}
 		cdm_map_leave(mask);
 		cdm_recall_for_change(at, len, gone);
 	}

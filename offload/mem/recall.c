@@ -207,8 +207,8 @@ static void each_watched(uintptr_t at, uintptr_t end,
 
 static void for_kernel(struct cdm_region *r, uintptr_t at, uintptr_t end, int write)
 {
-	cdm_transit_home(r, at, end, !write);
-	cdm_transit_fill(r, at, end);
+	if (!cdm_transit_home(r, at, end, !write))
+		cdm_transit_fill(r, at, end);
 }
 
 static void for_change(struct cdm_region *r, uintptr_t at, uintptr_t end, int gone)

@@ -437,6 +437,22 @@ static int residents(struct cdm_region **who, uint32_t *generation, int max, boo
 	return n;
 }
 
+/* Memory that must not move now (locked by the program, in a system call), on a device whose frames are the host's: the
+ * frames stay, and count as the host's. False: this device's are not. */
+static bool change_sides(struct cdm_region *r, uint32_t generation)
+{
+	uint64_t mask;
+
+	if (!cdm_device.mem->interchangeable)
+		return false;
+	cdm_map_enter(&mask);
+	bool ok = atomic_load(&r->generation) == generation && !atomic_load(&r->moving);
+	if (ok)
+		cdm_region_state(r, r->base, r->len, CDM_HOST, true);
+	cdm_map_leave(&mask);
+	return ok;
+}
+
 /* Brings everything home; keep: where the device may keep a copy. No operation runs. Move lock held. */
 static size_t all_home(bool keep)
 {
@@ -451,8 +467,11 @@ static size_t all_home(bool keep)
 		progress = false;
 		for (int i = 0; i < n; i++) {
 			size_t was = homeless(who[i], keep);
-			if (!cdm_claim(who[i], generation[i], CDM_CLAIM_IDLE))
+			if (!cdm_claim(who[i], generation[i], CDM_CLAIM_IDLE)) {
+				bool gone = atomic_load(&who[i]->generation) != generation[i];
+				progress = progress || gone || change_sides(who[i], generation[i]);
 				continue;
+			}
 			cdm_transit_home(who[i], who[i]->base, cdm_region_end(who[i]), keep);
 			cdm_unclaim(who[i]);
 			progress = progress || homeless(who[i], keep) < was;

@@ -174,13 +174,13 @@ static int guard_out(struct cdm_region *r, uintptr_t at, size_t len, bool write)
 
 static int guard_withhold(struct cdm_region *r, uintptr_t at, size_t len)
 {
-	int e = state_set(r, at, len, CDM_DEVICE); /* first: a reader that faults finds the state that explains it */
+	int e = state_set(r, at, len,
+			  CDM_MOVING); /* not DEVICE: another operation might write before the program's copy is gone */
 
 	if (e)
 		return e;
 	e = guard->withhold(at, len);
-	if (e)
-		state_set(r, at, len, CDM_SHARED);
+	state_set(r, at, len, e ? CDM_SHARED : CDM_DEVICE);
 	return e;
 }
 
@@ -305,8 +305,12 @@ static int out_step(struct cdm_region *r, uintptr_t at, size_t len, cdm_word wor
 
 static int home_step(struct cdm_region *r, uintptr_t at, size_t len, cdm_word word, bool keep)
 {
-	cdm_word state = word & CDM_WORD_STATE;
+	cdm_word state = word & CDM_WORD_STATE, need = CDM_WORD_READ | CDM_WORD_WRITE;
 
+	if (mover && (word & need) != need)
+		return state == CDM_DEVICE
+			       ? -EACCES
+			       : 0; /* a mover gives its frames full access: these stay, and are written off */
 	if (state == CDM_DEVICE)
 		return mover ? swap_home(r, at, len) : guard_home(r, at, len, keep);
 	return state == CDM_SHARED && !keep ? guard_reopen(r, at, len) : 0;

@@ -23,12 +23,14 @@
 
 /* X(FROM, EVENT, TO) */
 #define CDM_TRANSITIONS(X)                                                                                             \
-	X(HOST, acquire, MOVING)       /* an operation needs it; room has been made */                                 \
-	X(MOVING, refused, HOST)       /* pinned, no memory, or the copy failed */                                     \
-	X(MOVING, copied, SHARED)      /* for an operand that the device only reads */                                 \
-	X(MOVING, arrived, DEVICE)     /* for one that it writes */                                                    \
-	X(SHARED, acquire_w, DEVICE)   /* the program's copy goes */                                                   \
+	X(HOST, acquire, MOVING)     /* an operation needs it; room has been made */                                   \
+	X(MOVING, refused, HOST)     /* pinned, no memory, or the copy failed */                                       \
+	X(MOVING, copied, SHARED)    /* for an operand that the device only reads */                                   \
+	X(MOVING, arrived, DEVICE)   /* for one that it writes */                                                      \
+	X(SHARED, acquire_w, MOVING) /* the program's copy is to go */                                                 \
+	X(MOVING, refused_w, SHARED)                                                                                   \
 	X(SHARED, reopen, HOST)        /* written by the CPU, evicted, or the region ends: the device's copy goes */   \
+	X(HOST, reopen_undone, SHARED) /* the kernel would not */                                                      \
 	X(DEVICE, recall, MOVING)      /* touched by the CPU, evicted, fork, offline, a system call */                 \
 	X(MOVING, home, HOST)          /* the device's copy goes */                                                    \
 	X(MOVING, home_shared, SHARED) /* where the guard can keep both */                                             \

@@ -172,15 +172,27 @@ void cdm_uffd_unregister(uintptr_t addr, size_t len)
 		cdm_sys_yield();
 }
 
+/* A range in two mappings is refused, and advice of the program's can split one at any page: tries a smaller step. */
+static bool across(int r, size_t *step)
+{
+	if ((r != -ENOENT && r != -EINVAL) || *step <= CDM_PAGE)
+		return false;
+	*step = cdm_round_up(*step / 2, CDM_PAGE);
+	return true;
+}
+
 int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 {
+	size_t step = len;
+
 	*moved = 0;
 	while (*moved < len) {
-		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = len - *moved};
+		step = step < len - *moved ? step : len - *moved;
+		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = step};
 		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
 		if (m.move > 0)
 			*moved += (size_t)m.move;
-		else if (r)
+		else if (!across(r, &step))
 			return r;
 	}
 	return 0;
@@ -188,8 +200,18 @@ int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 
 int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)
 {
-	struct uffdio_copy c = {.dst = dst, .src = src, .len = len};
-	return cdm_sys_ioctl(fd, UFFDIO_COPY, &c);
+	size_t done = 0, step = len;
+
+	while (done < len) {
+		step = step < len - done ? step : len - done;
+		struct uffdio_copy c = {.dst = dst + done, .src = src + done, .len = step};
+		int r = cdm_sys_ioctl(fd, UFFDIO_COPY, &c);
+		if (c.copy > 0)
+			done += (size_t)c.copy;
+		else if (r && r != -EAGAIN && !across(r, &step))
+			return r;
+	}
+	return 0;
 }
 
 int cdm_uffd_protect(uintptr_t addr, size_t len, bool on)
@@ -205,13 +227,16 @@ int cdm_uffd_protect(uintptr_t addr, size_t len, bool on)
 
 int cdm_uffd_zero(uintptr_t addr, size_t len, size_t *filled)
 {
+	size_t step = len;
+
 	*filled = 0;
 	while (*filled < len) {
-		struct uffdio_zeropage z = {.range = {addr + *filled, len - *filled}};
+		step = step < len - *filled ? step : len - *filled;
+		struct uffdio_zeropage z = {.range = {addr + *filled, step}};
 		int r = cdm_sys_ioctl(fd, UFFDIO_ZEROPAGE, &z);
 		if (z.zeropage > 0)
 			*filled += (size_t)z.zeropage;
-		else if (r && r != -EAGAIN)
+		else if (r && r != -EAGAIN && !across(r, &step))
 			return r;
 	}
 	return 0;
