@@ -85,7 +85,7 @@ static void pins_drop(void *arg)
 	CDM_EXPORT type name params                                                                                    \
 	{                                                                                                              \
 		struct pins held = {.n = 0};                                                                           \
-		type r;                                                                                                \
+		type r = (type)0;                                                                                      \
 		if (cdm_pins_needed)                                                                                   \
 			take;                                                                                          \
 		if (!held.n)                                                                                           \

@@ -145,6 +145,8 @@ void cdm_uffd_renumber(void)
 {
 	int to = fd < 0 ? -1 : (int)cdm_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1), was = fd;
 
+	if (to < 0 && fd >= 0) /* the limit */
+		to = (int)cdm_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
 	if (to < 0)
 		return;
 	fd = to;
