@@ -57,6 +57,9 @@ list()
 			echo "blas/$policy-$mechanism 300 $testers CDM_POLICY=$policy CDM_MECHANISM=$mechanism"
 		done
 	done
+	for mechanism in move remap; do
+		echo "blas/private-$mechanism 300 $testers CDM_DEVICE=emu:private CDM_MECHANISM=$mechanism"
+	done
 }
 
 select_tests()

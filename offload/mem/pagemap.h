@@ -16,6 +16,7 @@
 #define CDM_MEM_PAGEMAP_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,6 +66,12 @@ static inline cdm_word cdm_pagemap_get(uintptr_t addr)
 /* The longest run of pages from addr that have one word: sets *word, returns the run's end, at most end.
  * addr and end are page-aligned, addr < end. Lock-free. */
 uintptr_t cdm_pagemap_run(uintptr_t addr, uintptr_t end, cdm_word *word);
+/* The bytes of [addr, end) by state, and whether the program may read and write all of its tracked pages. Lock-free. */
+struct cdm_tally {
+	size_t host, shared, device, moving, untracked;
+	bool readable, writable;
+};
+struct cdm_tally cdm_pagemap_tally(uintptr_t addr, uintptr_t end);
 /* True when no page of [addr, addr+len) is tracked. Lock-free. */
 int cdm_pagemap_empty(uintptr_t addr, size_t len);
 

@@ -139,10 +139,6 @@ static bool private_fault(struct cdm_region *r, cdm_word word, uintptr_t addr, b
 		return true; /* it has just ended: the next try meets what is there now */
 	if (!allowed(word, write))
 		return false;
-	if (cdm_map_frozen) {
-		uintptr_t page = cdm_round_down(addr, CDM_PAGE);
-		return !cdm_sys_mprotect((void *)page, CDM_PAGE, PROT_READ | PROT_WRITE);
-	}
 	cdm_count(&cdm_stats.host_faults, 1);
 	cdm_signals_hold(); /* a longjmp from here would leave the region wanted for ever */
 	atomic_fetch_add(&r->wanted, 1);
@@ -163,9 +159,12 @@ bool cdm_recall_fault(uintptr_t addr, bool write)
 
 	if (!r || endless(addr))
 		return false;
+	if (cdm_map_frozen) /* its own copy of what the parent had shared with a device */
+		return (word & CDM_WORD_STATE) == CDM_SHARED && allowed(word, write) &&
+		       !cdm_sys_mprotect((void *)cdm_round_down(addr, CDM_PAGE), CDM_PAGE, PROT_READ | PROT_WRITE);
 	if (cdm_transit_guarded())
 		return private_fault(r, word, addr, write);
-	return write && !cdm_map_frozen && wait_for_mover(r, addr);
+	return write && wait_for_mover(r, addr);
 }
 
 /* ---- system calls and changes of mappings ---- */

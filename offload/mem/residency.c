@@ -20,8 +20,6 @@
 
 void (*cdm_residency_needs_faults)(int signal);
 
-static bool fork_holds = true; /* no other allocator is there */
-static uint64_t fork_move_mask, fork_map_mask;
 static _Atomic uint64_t tick;
 
 uint64_t cdm_tick(void)
@@ -132,33 +130,9 @@ int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy)
 
 /* ---- what calls see ---- */
 
-/* The bytes of a range by where they are, and what the program may do there. */
-struct tally {
-	size_t device, shared;
-	bool readable, writable;
-};
-
-static struct tally tally_of(uintptr_t at, uintptr_t end)
-{
-	struct tally t = {.readable = true, .writable = true};
-
-	while (at < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(at, end, &word);
-		if (word & CDM_WORD_REGION) {
-			t.readable = t.readable && (word & CDM_WORD_READ);
-			t.writable = t.writable && (word & CDM_WORD_WRITE);
-		}
-		t.device += (word & CDM_WORD_STATE) == CDM_DEVICE ? to - at : 0;
-		t.shared += (word & CDM_WORD_STATE) == CDM_SHARED ? to - at : 0;
-		at = to;
-	}
-	return t;
-}
-
 bool cdm_residency_away(uintptr_t base, size_t len)
 {
-	return tally_of(cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE)).device > 0;
+	return cdm_pagemap_tally(cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE)).device > 0;
 }
 
 /* The pages that move with the range: its 2 MiB chunks, clipped to the region. */
@@ -219,7 +193,7 @@ static bool may_move(const struct cdm_region *r)
 	if (coherent() || r->origin == CDM_ORIGIN_BLOCK)
 		return true;
 	/* Another allocator's mappings hold everything, locks included, that the kernel looks at on its own. */
-	return r->origin == CDM_ORIGIN_MMAP && fork_holds;
+	return r->origin == CDM_ORIGIN_MMAP && !cdm_residency_foreign();
 }
 
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f)
@@ -229,7 +203,7 @@ bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_ho
 	*hold = (struct cdm_hold){.base = base, .len = len, .writes = writes};
 	if (!hold_find(hold))
 		return false;
-	struct tally t = tally_of(from, to);
+	struct cdm_tally t = cdm_pagemap_tally(from, to);
 	f->span = to - from;
 	f->resident = t.device + t.shared;
 	f->away = coherent() ? 0 : t.device;
@@ -262,7 +236,7 @@ void cdm_residency_hold(struct cdm_hold *hold)
 /* Every page of the range is on the device as the operation needs it. */
 static bool ready(uintptr_t from, uintptr_t to, bool writes)
 {
-	struct tally t = tally_of(from, to);
+	struct cdm_tally t = cdm_pagemap_tally(from, to);
 	return t.device + (writes && !coherent() ? 0 : t.shared) == to - from;
 }
 
@@ -280,7 +254,7 @@ static int fetch_claimed(struct cdm_hold *h, const struct cdm_policy *policy)
 	uintptr_t from, to;
 
 	span_of(h, &from, &to);
-	struct tally t = tally_of(from, to);
+	struct cdm_tally t = cdm_pagemap_tally(from, to);
 	bool first = !r->resident;
 	int e = make_room(to - from - t.device - t.shared, policy);
 	if (!e)
@@ -381,126 +355,6 @@ void cdm_residency_release(struct cdm_hold *hold, bool used)
 	hold_drop(hold);
 }
 
-static int home_one(struct cdm_region *r)
-{
-	/* A private device's operations use the image, which must not go under them. */
-	if (!cdm_claim(r, atomic_load(&r->generation), coherent() ? CDM_CLAIM_HOME : CDM_CLAIM_IDLE))
-		return -EBUSY;
-	int e = cdm_transit_home(r, r->base, cdm_region_end(r), false);
-	cdm_unclaim(r);
-	return e;
-}
-
-int cdm_residency_home(uintptr_t base, size_t len)
-{
-	uintptr_t end = base + len;
-	uint64_t mask;
-	int e = 0;
-
-	if (!coherent())
-		cdm_recall_range(base, len, true);
-	cdm_move_enter(&mask);
-	while (base < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(base, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
-		if (r && r->resident && coherent() && cdm_transit_open()) {
-			int one = home_one(r);
-			e = e ? e : one;
-		}
-		base = to;
-	}
-	cdm_move_leave(&mask);
-	return e ? e : cdm_residency_away(end - len, len) ? -EBUSY : 0;
-}
-
-/* The bytes that have to come home: all that the device has, or (keep) what it alone has. */
-static size_t homeless(const struct cdm_region *r, bool keep)
-{
-	return keep ? tally_of(r->base, cdm_region_end(r)).device : r->resident;
-}
-
-/* Regions with such bytes, and their generations; returns how many. */
-static int residents(struct cdm_region **who, uint32_t *generation, int max, bool keep)
-{
-	uint64_t mask;
-	int n = 0;
-
-	cdm_map_enter(&mask);
-	for (struct cdm_region *r = cdm_region_resident_first(); r && n < max; r = r->res_next) {
-		if (!homeless(r, keep))
-			continue;
-		who[n] = r;
-		generation[n++] = atomic_load(&r->generation);
-	}
-	cdm_map_leave(&mask);
-	return n;
-}
-
-/* Memory that must not move now (locked by the program, in a system call), on a device whose frames are the host's: the
- * frames stay, and count as the host's. False: this device's are not. */
-static bool change_sides(struct cdm_region *r, uint32_t generation)
-{
-	uint64_t mask;
-
-	if (!cdm_device.mem->interchangeable)
-		return false;
-	cdm_map_enter(&mask);
-	bool ok = atomic_load(&r->generation) == generation && !atomic_load(&r->moving);
-	if (ok)
-		cdm_region_state(r, r->base, r->len, CDM_HOST, true);
-	cdm_map_leave(&mask);
-	return ok;
-}
-
-/* Brings everything home; keep: where the device may keep a copy. No operation runs. Move lock held. */
-static size_t all_home(bool keep)
-{
-	struct cdm_region *who[CANDIDATES];
-	uint32_t generation[CANDIDATES];
-	size_t before = cdm_device.mem->in_use();
-	bool progress = true;
-	int n;
-
-	/* A fork child with something there has yet to choose a mechanism. */
-	while (progress && (n = residents(who, generation, CANDIDATES, keep)) > 0 && cdm_transit_open()) {
-		progress = false;
-		for (int i = 0; i < n; i++) {
-			size_t was = homeless(who[i], keep);
-			if (!cdm_claim(who[i], generation[i], CDM_CLAIM_IDLE)) {
-				bool gone = atomic_load(&who[i]->generation) != generation[i];
-				progress = progress || gone || change_sides(who[i], generation[i]);
-				continue;
-			}
-			cdm_transit_home(who[i], who[i]->base, cdm_region_end(who[i]), keep);
-			cdm_unclaim(who[i]);
-			progress = progress || homeless(who[i], keep) < was;
-		}
-	}
-	size_t now = cdm_device.mem->in_use();
-	return before > now ? before - now : 0;
-}
-
-size_t cdm_residency_all_home(void)
-{
-	uint64_t mask;
-
-	cdm_move_enter(&mask);
-	size_t n = all_home(false);
-	cdm_move_leave(&mask);
-	return n;
-}
-
-bool cdm_residency_anything(void)
-{
-	uint64_t mask;
-
-	cdm_map_enter(&mask);
-	bool any = cdm_region_resident_first() != NULL;
-	cdm_map_leave(&mask);
-	return any;
-}
-
 /* Without a look at the pages: a word of the map says it all. Adopted memory, where stacks usually are, never moves. */
 void cdm_residency_stack(void)
 {
@@ -569,78 +423,21 @@ int cdm_residency_where(uintptr_t base, size_t len, struct cdm_placement *where)
 	uintptr_t at = cdm_round_down(base, CDM_PAGE), end = cdm_round_up(base + len, CDM_PAGE);
 	struct cdm_region *first = cdm_region_get(cdm_pagemap_get(at));
 
-	*where = (struct cdm_placement){.generation = first ? (uint64_t)first->id << 32 | first->generation : 0};
+	struct cdm_tally t = cdm_pagemap_tally(at, end);
+
+	*where = (struct cdm_placement){t.untracked,
+					t.host,
+					t.shared,
+					t.device,
+					t.moving,
+					0,
+					first ? (uint64_t)first->id << 32 | first->generation : 0};
 	for (uintptr_t to; at < end; at = to) {
 		cdm_word word;
 		to = cdm_pagemap_run(at, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
-		size_t *of[] = {&where->host, &where->shared, &where->device, &where->moving};
-		*(r ? of[(word & CDM_WORD_STATE) >> 24] : &where->untracked) += to - at;
+		const struct cdm_region *r = cdm_region_get(word);
 		if (r && (r->kept || r->tainted || cdm_pinned(at, to)))
 			where->pinned += to - at;
 	}
 	return 0;
-}
-
-/* ---- fork ---- */
-
-void cdm_residency_fork_holds(bool holds)
-{
-	fork_holds = holds;
-}
-
-/* A child would find what only a private device has empty. */
-void cdm_residency_fork_prepare(void)
-{
-	cdm_move_enter(&fork_move_mask);
-	if (!coherent())
-		all_home(true);
-	if (!fork_holds)
-		return;
-	cdm_region_fork_prepare(&fork_map_mask);
-	cdm_block_fork_prepare();
-}
-
-void cdm_residency_fork_parent(void)
-{
-	if (fork_holds) {
-		cdm_block_fork_parent();
-		cdm_region_fork_parent(&fork_map_mask);
-	}
-	cdm_move_leave(&fork_move_mask);
-}
-
-static void fork_child_locks(void)
-{
-	if (fork_holds) {
-		cdm_block_fork_child();
-		cdm_region_fork_child(&fork_map_mask);
-		return;
-	}
-	bool torn = cdm_region_fork_torn();
-	torn |= cdm_block_fork_torn();
-	if (torn)
-		cdm_map_frozen = true;
-}
-
-/* The child's pages of a private device's region: its own copy of what was valid on both sides. */
-static void child_region(struct cdm_region *r, void *arg)
-{
-	(void)arg;
-	atomic_store(&r->busy, 0);
-	atomic_store(&r->wanted, 0);
-	atomic_store(&r->moving, 0);
-	if (r->image || r->armed)
-		cdm_transit_child(r);
-}
-
-/* The child has one thread, its parent's regions, copied on write, and none of the parent's operations. */
-void cdm_residency_fork_child(void)
-{
-	fork_child_locks();
-	if (!cdm_map_frozen)
-		cdm_region_each(child_region, NULL);
-	cdm_transit_forget();
-	cdm_pin_after_fork();
-	cdm_move_reset(&fork_move_mask);
 }

@@ -1,7 +1,8 @@
 /* Residency: what operations see of where memory lives. Acquire brings an operand's pages to the device, release lets
  * them go, and when the device is full the least valuable region is evicted.
  *
- *   residency.c   operands: survey, acquire, release; eviction, everything home, fork
+ *   residency.c   operands: survey, acquire, release; eviction; what a program asks for
+ *   home.c        home on request, everything home, fork
  *   recall.c      the CPU: touches, system calls, changes of mappings
  *   transit.c     the states, and what makes them so: movers (coherent devices), guards and images (private ones)
  *   claim.c       who may change a region's pages: the move lock, claims
@@ -77,6 +78,8 @@ const char *cdm_residency_mechanism(void);
 extern void (*cdm_residency_needs_faults)(int signal);
 
 void cdm_residency_fork_holds(bool holds); /* see cdm_engine_fork_holds() */
+/* Another allocator than libc serves this process, beside libcdm. */
+bool cdm_residency_foreign(void);
 void cdm_residency_fork_prepare(void);
 void cdm_residency_fork_parent(void);
 void cdm_residency_fork_child(void);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# limit: 300
+# limit: 400
 # The examples, with netlib, OpenBLAS and BLIS as the program's own library: the same results with the preload,
 # and the report says that the work was offloaded.
 . "$(dirname "$0")/lib.sh"
@@ -47,6 +47,19 @@ for policy in copy first-use; do
 		done
 	done
 done
+# The private device: what is computed there comes home by itself.
+for mechanism in move remap; do
+	private="env CDM_DEVICE=emu:private CDM_MECHANISM=$mechanism"
+	for example in gemm_c lu_fortran chol_cpp bss; do
+		try "private $mechanism $example" 1e-10 "$offloaded and $balanced" $private "$B/examples/$example" 500
+	done
+	try "private $mechanism numpy" 1e-6 "$offloaded and r['faults']['host'] > 0 and r['bytes']['to_host'] > 0" \
+		$private $python examples/numpy_linalg.py 600
+	try "private $mechanism in-place" 1e-10 "$offloaded and r['bytes']['staged'] > 0 and r['faults']['host'] == 0" \
+		$private CDM_POLICY=in-place "$B/examples/gemm_c" 400
+done
+try "in-place" 1e-10 "r['calls']['offloaded'] > 0 and r['bytes']['to_device'] == 0 and r['bytes']['in_place'] > 0" \
+	env CDM_POLICY=in-place "$B/examples/gemm_c" 400
 try "copy stages" 1e-10 'r["bytes"]["staged"] > 0 and r["device"]["peak"] <= r["device"]["capacity"]' \
 	env CDM_POLICY=copy "$B/examples/gemm_c" 400
 try "first use moves once" 1e-10 '0 < r["bytes"]["to_device"] + r["bytes"]["first_touch"] < 4 * 8 * 512 * 512 * 2

@@ -23,6 +23,7 @@ Test(policy, by_number)
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_NEVER), &cdm_policy_never);
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_COPY), &cdm_policy_copy);
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_FIRST_USE), &cdm_policy_first_use);
+	cr_assert_eq(cdm_policy_get(CDM_POLICY_IN_PLACE), &cdm_policy_in_place);
 	cr_assert_eq(cdm_policy_get(-1), &cdm_policy_never);
 	cr_assert_eq(cdm_policy_get(99), &cdm_policy_never);
 	cr_assert_str_eq(cdm_policy_get(CDM_POLICY_FIRST_USE)->name, "first-use");
@@ -88,4 +89,33 @@ Test(policy, coldest)
 	struct cdm_candidate same[] = {{100, 5, 1}, {100, 5, 1}};
 	cr_assert_eq(cdm_policy_coldest(same, 2), 0);
 	cr_assert_eq(cdm_policy_coldest(empty, 1), 0);
+}
+
+Test(policy, in_place_never_moves)
+{
+	struct cdm_call_facts f = facts(1e12);
+
+	for (int i = 0; i < f.operands; i++)
+		cr_assert_eq(cdm_policy_in_place.decide(&f).op[i], CDM_PLACE_IN_PLACE);
+	f.coherent = false;
+	for (int i = 0; i < f.operands; i++)
+		cr_assert_eq(cdm_policy_in_place.decide(&f).op[i], CDM_PLACE_COPY);
+	f.flops = 10;
+	cr_assert_eq(cdm_policy_in_place.decide(&f).call, CDM_PLACE_HOST);
+}
+
+/* A small call runs where its data is, when that is less work than to bring it home. */
+Test(policy, small_calls_follow_their_data)
+{
+	struct cdm_call_facts f = facts(10);
+
+	f.coherent = false;
+	cr_assert_eq(cdm_policy_first_use.decide(&f).call, CDM_PLACE_HOST);
+	for (int i = 0; i < f.operands; i++)
+		f.op[i].resident = f.op[i].away = 100;
+	cr_assert_neq(cdm_policy_first_use.decide(&f).call, CDM_PLACE_HOST);
+	f.op[0].resident = f.op[0].away = 0;
+	f.op[0].bytes = 1000;
+	cr_assert_eq(cdm_policy_first_use.decide(&f).call, CDM_PLACE_HOST,
+		     "1000 bytes would have to go, 200 come home");
 }
