@@ -2,6 +2,8 @@
  */
 #include "offload/op/dispatch.h"
 
+#include <stdlib.h>
+
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
@@ -18,6 +20,7 @@
 /* Levels 1 and 2, where the host has reference BLAS: some 30 us of it. */
 #define STREAMING_WORK 100000
 #define REFERENCE_SPEED 10
+#define EXIT_PATIENCE_NS 2000000000ull
 
 __thread int cdm_inside;
 _Atomic uint64_t cdm_min_work[CDM_LEVELS] = {UINT64_MAX, UINT64_MAX};
@@ -112,6 +115,15 @@ static void set_crossover(const struct cdm_call *call)
 		threshold_set(CDM_LEVEL_VECTOR, STREAMING_WORK);
 }
 
+/* At exit, before libraries end: OpenBLAS joins its threads then, for ever if one of the program's other threads is in the
+ * middle of a call. Later calls run on the host. */
+static void compute_leave(void)
+{
+	cdm_dispatch_offline(true);
+	cdm_inflight_close_within(EXIT_PATIENCE_NS);
+	cdm_inflight_open();
+}
+
 static void compute_open(const struct cdm_call *call)
 {
 	uint64_t mask;
@@ -127,6 +139,8 @@ static void compute_open(const struct cdm_call *call)
 	} else if (cdm_config.min_work < 0) {
 		set_crossover(call);
 	}
+	if (!r)
+		atexit(compute_leave);
 	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
 }
 

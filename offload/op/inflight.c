@@ -37,6 +37,11 @@ void cdm_inflight_enter(void)
 
 void cdm_inflight_close(void)
 {
+	cdm_inflight_close_within(GATE_PATIENCE_NS);
+}
+
+void cdm_inflight_close_within(uint64_t ns)
+{
 	int seen, closed = 0;
 
 	if (gate_mine)
@@ -47,7 +52,7 @@ void cdm_inflight_close(void)
 	}
 	gate_mine = true;
 	uint64_t begun = cdm_now_ns();
-	while ((seen = atomic_load(&in_flight)) > in_flight_here + given_up && cdm_now_ns() - begun < GATE_PATIENCE_NS)
+	while ((seen = atomic_load(&in_flight)) > in_flight_here + given_up && cdm_now_ns() - begun < ns)
 		cdm_futex_wait_ms(&in_flight, seen, 100);
 	given_up = seen > in_flight_here ? seen - in_flight_here : 0; /* the next fork does not wait for these again */
 }

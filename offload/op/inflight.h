@@ -8,12 +8,15 @@
 #define CDM_OP_INFLIGHT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Around an operation; enter waits while the gate is closed, unless this thread closed it or is in an operation. */
 void cdm_inflight_enter(void);
 void cdm_inflight_leave(void);
 /* Closes the gate and waits for the operations of other threads. Nothing when this thread has closed it already. */
 void cdm_inflight_close(void);
+/* The same, waiting for ns nanoseconds at most. */
+void cdm_inflight_close_within(uint64_t ns);
 void cdm_inflight_open(void);
 /* No operation is in flight: neither one that a handler which forks has interrupted, nor one that outlasted the wait. */
 bool cdm_inflight_drained(void);
