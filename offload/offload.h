@@ -30,6 +30,11 @@ void cdm_engine_fork_holds(bool holds);
 void cdm_engine_fork_prepare(void);
 void cdm_engine_fork_parent(void);
 void cdm_engine_fork_child(void);
+/* Around a fork that runs nobody's handlers, possibly in a signal handler: what a private device has comes home, no
+ * library is asked to do anything, and the child neither tracks nor offloads. */
+void cdm_engine_fork_bare_prepare(void);
+void cdm_engine_fork_bare_parent(void);
+void cdm_engine_fork_bare_child(void);
 
 /* Registers what to call when the mechanism in force needs one of the program's signals, SIGSEGV or SIGBUS. */
 void cdm_engine_on_faults(void (*install)(int signal));

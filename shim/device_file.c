@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "offload/base/fmt.h"
 #include "offload/base/sys.h"
@@ -39,7 +40,7 @@ static int own_open(void)
 	return 0;
 }
 
-static int device_open(int flags)
+static int device_open(int flags, bool again)
 {
 	char path[32];
 
@@ -47,7 +48,12 @@ static int device_open(int flags)
 		return -1; /* errno stays ENOENT */
 	cdm_fmt(path, sizeof(path), "/proc/self/fd/%d", atomic_load(&own));
 	int fd = cdm_sys_open(path, (flags & O_CLOEXEC) | O_RDWR, 0);
-	return fd < 0 ? -1 : fd;
+	if (fd >= 0 && cdm_device_file_is(fd, 0))
+		return fd;
+	if (fd >= 0) /* the program has closed libcdm's, and its number is another file's */
+		cdm_sys_close(fd);
+	atomic_store(&own, -1);
+	return again ? device_open(flags, false) : -1;
 }
 
 bool cdm_device_file_is(int fd, int flags)
@@ -74,6 +80,12 @@ static bool is_ours(int fd, const char *path)
 	return fd < 0 && errno == ENOENT && !strcmp(path, PATH);
 }
 
+/* O_CREAT would make a file of that name, for all processes to find instead. */
+static bool would_create(const char *path, int flags)
+{
+	return (flags & O_CREAT) && cdm_sys3(SYS_access, (long)path, F_OK, 0) == -ENOENT && !strcmp(path, PATH);
+}
+
 static mode_t mode_of(int flags, va_list ap)
 {
 	return flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
@@ -86,8 +98,10 @@ static mode_t mode_of(int flags, va_list ap)
 		va_start(ap, flags);                                                                                   \
 		mode_t mode = mode_of(flags, ap);                                                                      \
 		va_end(ap);                                                                                            \
+		if (would_create(path, flags))                                                                         \
+			return device_open(flags, true);                                                               \
 		int fd = cdm_next.name(path, flags, mode);                                                             \
-		return is_ours(fd, path) ? device_open(flags) : fd;                                                    \
+		return is_ours(fd, path) ? device_open(flags, true) : fd;                                              \
 	}
 #define OPENAT(name)                                                                                                   \
 	CDM_EXPORT int name(int dir, const char *path, int flags, ...)                                                 \
@@ -96,8 +110,10 @@ static mode_t mode_of(int flags, va_list ap)
 		va_start(ap, flags);                                                                                   \
 		mode_t mode = mode_of(flags, ap);                                                                      \
 		va_end(ap);                                                                                            \
+		if (would_create(path, flags))                                                                         \
+			return device_open(flags, true);                                                               \
 		int fd = cdm_next.name(dir, path, flags, mode);                                                        \
-		return is_ours(fd, path) ? device_open(flags) : fd;                                                    \
+		return is_ours(fd, path) ? device_open(flags, true) : fd;                                              \
 	}
 OPEN(open)
 OPEN(open64)

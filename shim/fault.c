@@ -55,12 +55,17 @@ static struct sigaction program_get(int i)
 
 static void on_fault(int sig, siginfo_t *info, void *context);
 
+/* libc's signal for pthread_cancel (nptl, 32; sigaddset refuses it): a thread that is cancelled asynchronously must not go while it
+ * holds locks of libcdm's. */
+static const uint64_t cancel = (uint64_t)1 << 31;
+
 /* The kernel calls libcdm's handler on the stack on which the program's own would run. */
 static void kernel_set(int sig, const struct sigaction *of, struct sigaction *old)
 {
 	struct sigaction sa = {.sa_sigaction = on_fault,
 			       .sa_flags = SA_SIGINFO | SA_NODEFER | (of ? of->sa_flags & SA_ONSTACK : 0)};
 
+	memcpy(&sa.sa_mask, &cancel, sizeof(cancel));
 	cdm_next.sigaction(sig, &sa, old);
 }
 
@@ -106,6 +111,7 @@ static void chain(int sig, siginfo_t *info, void *context)
 	memcpy(&mask, &sa.sa_mask, sizeof(mask));
 	mask &= ~((uint64_t)1 << (sig - 1)); /* the handler itself may write to a page on its way */
 	cdm_sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, 8, 0, 0);
+	cdm_sys6(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&cancel, 0, 8, 0, 0);
 	if (sa.sa_flags & SA_SIGINFO)
 		sa.sa_sigaction(sig, info, context);
 	else
@@ -177,6 +183,8 @@ CDM_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 	struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
 	int i = taken(sig);
 
+	if (handler == SIG_ERR)
+		return cdm_next.signal(sig, handler);
 	if (i < 0 && cdm_defers)
 		return sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
 	if (i < 0)

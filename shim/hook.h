@@ -129,8 +129,7 @@
 	  (size_t)(n > 0 ? n : 0) * sizeof(*p), 1)                                                                     \
 	X(uname, int, (struct utsname * p), (p), p, sizeof(*p), 1)                                                     \
 	X(getrusage, int, (__rusage_who_t who, struct rusage * p), (who, p), p, sizeof(*p), 1)                         \
-	X(getsockopt, int, (int fd, int level, int name, void *p, socklen_t *n), (fd, level, name, p, n), p,           \
-	  n ? *n : 0, 1)                                                                                               \
+	X(getsockopt, int, (int fd, int level, int name, void *p, socklen_t *n), (fd, level, name, p, n), p, 256, 1)   \
 	X(pipe, int, (int p[2]), (p), p, 2 * sizeof(*p), 1)                                                            \
 	X(waitpid, pid_t, (pid_t pid, int *p, int flags), (pid, p, flags), p, sizeof(*p), 1)                           \
 	X(mincore, int, (void *a, size_t n, unsigned char *p), (a, n, p), p, (n + 4095) / 4096, 1)                     \
@@ -197,6 +196,8 @@ void *cdm_hook_realloc(void *p, size_t n);
  * library defines it first. */
 void cdm_hook_check(void);
 
+/* init.c: a fork by fork_now, which runs no handlers; a private device's data is home meanwhile. */
+pid_t cdm_fork_bare(pid_t (*fork_now)(void));
 /* malloc.c, after the engine's start: from now on large allocations are blocks, if the program's malloc is libcdm's. */
 void cdm_malloc_start(void);
 

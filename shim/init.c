@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "offload/base/quiet.h"
 #include "offload/offload.h"
 #include "shim/fault.h"
 #include "shim/hook.h"
@@ -31,16 +32,31 @@ CDM_EXPORT pid_t fork(void)
 	return cdm_next.fork();
 }
 
-/* fork() without anybody's handlers but libcdm's own. */
+/* fork() without anybody's handlers, and async-signal-safe. Only what a private device has away would be missed. */
+static void bare_child(void)
+{
+	cdm_slot_after_fork();
+	cdm_stub_after_fork();
+	cdm_provider_after_fork();
+	cdm_engine_fork_bare_child();
+}
+
+pid_t cdm_fork_bare(pid_t (*fork_now)(void))
+{
+	if (!cdm_defers)
+		return fork_now();
+	cdm_engine_fork_bare_prepare();
+	pid_t pid = fork_now();
+	if (pid)
+		cdm_engine_fork_bare_parent();
+	else
+		bare_child();
+	return pid;
+}
+
 CDM_EXPORT pid_t _Fork(void)
 {
-	cdm_engine_fork_prepare();
-	pid_t pid = cdm_next._Fork();
-	if (pid)
-		cdm_engine_fork_parent();
-	else
-		fork_child();
-	return pid;
+	return cdm_fork_bare(cdm_next._Fork);
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)

@@ -85,9 +85,11 @@ CDM_EXPORT int mlock2(const void *addr, size_t len, unsigned flags)
 
 CDM_EXPORT int sigaltstack(const stack_t *stack, stack_t *old)
 {
-	if (stack && !(stack->ss_flags & SS_DISABLE))
+	int r = cdm_next.sigaltstack(stack, old);
+
+	if (!r && stack && !(stack->ss_flags & SS_DISABLE)) /* the kernel has read it: it can be read */
 		cdm_map_keep(stack->ss_sp, stack->ss_size);
-	return cdm_next.sigaltstack(stack, old);
+	return r;
 }
 
 CDM_EXPORT int pthread_attr_setstack(pthread_attr_t *attr, void *addr, size_t len)
@@ -98,9 +100,11 @@ CDM_EXPORT int pthread_attr_setstack(pthread_attr_t *attr, void *addr, size_t le
 
 CDM_EXPORT int mlockall(int flags)
 {
-	if (flags & MCL_CURRENT)
+	int r = cdm_next.mlockall(flags);
+
+	if (!r && (flags & MCL_CURRENT))
 		cdm_map_keep_all();
-	return cdm_next.mlockall(flags);
+	return r;
 }
 
 /* A coroutine's stack: the kernel writes a signal's frame there. */

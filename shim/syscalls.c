@@ -190,6 +190,11 @@ static void registered_keep(const long *a)
 		cdm_map_keep(iov[i].iov_base, iov[i].iov_len);
 }
 
+static pid_t fork_now(void)
+{
+	return (pid_t)cdm_next.syscall(SYS_fork, 0, 0, 0, 0, 0, 0);
+}
+
 CDM_EXPORT long syscall(long nr, ...)
 {
 	struct pins held = {.n = 0};
@@ -204,8 +209,8 @@ CDM_EXPORT long syscall(long nr, ...)
 	bool pins = cdm_pins_needed && nr != SYS_clone && nr != SYS_vfork && nr != SYS_exit && nr != SYS_exit_group &&
 		    nr != SYS_rt_sigreturn && nr != SYS_execve;
 	if (nr == SYS_fork)
-		return fork();
-	if (nr == SYS_io_uring_register)
+		return cdm_fork_bare(fork_now);
+	if (nr == SYS_io_uring_register && cdm_pins_needed)
 		registered_keep(a);
 	for (int i = 0; pins && i < ARGUMENTS; i++)
 		pins_add(&held, (void *)a[i], buffer_length(nr, i, a), true);

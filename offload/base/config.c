@@ -43,6 +43,11 @@ static const struct choice hook_choices[] = {
 	{"patch", CDM_HOOK_PATCH, false},
 	{NULL, 0, false},
 };
+static const struct choice control_choices[] = {
+	{"off", 0, false},
+	{"on", 1, false},
+	{NULL, 0, false},
+};
 static const struct choice touch_choices[] = {
 	{"signal", CDM_TOUCH_SIGNAL, false},
 	{"thread", CDM_TOUCH_THREAD, false},
@@ -295,6 +300,7 @@ static void show_string(const struct option *o, struct cdm_text *t, const void *
 static const struct kind kind_device = {read_choice, show_choice, device_choices};
 static const struct kind kind_policy = {read_choice, show_choice, policy_choices};
 static const struct kind kind_hook = {read_choice, show_choice, hook_choices};
+static const struct kind kind_control = {read_choice, show_choice, control_choices};
 static const struct kind kind_touch = {read_choice, show_choice, touch_choices};
 static const struct kind kind_mechanism = {read_choice, show_choice, mechanism_choices};
 static const struct kind kind_log = {read_choice, show_choice, log_choices};

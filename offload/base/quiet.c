@@ -22,10 +22,8 @@ void cdm_signals_hold(void)
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-bool cdm_signal_defer(int sig, const siginfo_t *info)
+static bool put(int sig, const siginfo_t *info)
 {
-	if (!holding)
-		return false;
 	for (int i = 0; i < count; i++)
 		if (deferred[i].sig == sig && sig < FIRST_REAL_TIME)
 			return true; /* pending already, as in the kernel */
@@ -37,23 +35,42 @@ bool cdm_signal_defer(int sig, const siginfo_t *info)
 	return true;
 }
 
+/* The instruction that raised it would raise it again. */
+static bool own_fault(int sig, const siginfo_t *info)
+{
+	return info->si_code > 0 &&
+	       (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS);
+}
+
+bool cdm_signal_defer(int sig, const siginfo_t *info)
+{
+	uint64_t mask;
+
+	if (!holding || own_fault(sig, info))
+		return false;
+	cdm_sys_block_all(&mask);
+	bool kept = put(sig, info);
+	cdm_sys_unblock(&mask);
+	return kept;
+}
+
 void cdm_signals_release(void)
 {
-	siginfo_t info[DEFERRED];
-	int sig[DEFERRED], n = count;
+	uint64_t mask;
 
-	if (holding > 1 || !n) {
-		holding--;
-		return;
-	}
-	for (int i = 0; i < n; i++) {
-		sig[i] = deferred[i].sig;
-		info[i] = deferred[i].info;
-	}
-	count = 0;
-	atomic_signal_fence(memory_order_seq_cst);
 	holding--;
-	/* The first of them may not come back here. */
-	for (int i = 0; i < n; i++)
-		cdm_sys6(SYS_rt_tgsigqueueinfo, cdm_sys_getpid(), cdm_sys_gettid(), sig[i], (long)&info[i], 0, 0);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (holding || !count)
+		return;
+	cdm_sys_block_all(&mask); /* all are pending before the first is delivered: it may not come back here */
+	for (int i = 0; i < count; i++)
+		cdm_sys6(SYS_rt_tgsigqueueinfo, cdm_sys_getpid(), cdm_sys_gettid(), deferred[i].sig,
+			 (long)&deferred[i].info, 0, 0);
+	count = 0;
+	cdm_sys_unblock(&mask);
+}
+
+void cdm_signals_child(void)
+{
+	count = 0;
 }

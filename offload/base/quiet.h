@@ -25,6 +25,8 @@ bool cdm_signal_defer(int sig, const siginfo_t *info);
 /* Around what holds regions; they nest. The last release sends the thread what has been deferred. */
 void cdm_signals_hold(void);
 void cdm_signals_release(void);
+/* Fork child: what is deferred was sent to the parent. */
+void cdm_signals_child(void);
 
 /* Around a lock: deferred where that is done, else blocked. *mask is the caller's storage. */
 static inline void cdm_quiet_enter(uint64_t *mask)

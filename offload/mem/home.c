@@ -208,3 +208,23 @@ void cdm_residency_fork_child(void)
 	cdm_pin_after_fork();
 	cdm_move_reset(&fork_move_mask);
 }
+
+void cdm_residency_fork_bare_prepare(void)
+{
+	cdm_move_enter(&fork_move_mask);
+	all_home(true);
+}
+
+void cdm_residency_fork_bare_parent(void)
+{
+	cdm_move_leave(&fork_move_mask);
+}
+
+/* Whoever held the other locks is not here: the tables are read, never written again. */
+void cdm_residency_fork_bare_child(void)
+{
+	cdm_map_frozen = true;
+	cdm_transit_forget();
+	cdm_pin_after_fork();
+	cdm_move_reset(&fork_move_mask);
+}

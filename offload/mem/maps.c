@@ -287,8 +287,11 @@ void cdm_map_keep(const void *addr, size_t len)
 {
 	uintptr_t at = cdm_round_down((uintptr_t)addr, CDM_PAGE);
 	size_t tracked = (uintptr_t)addr - at + len;
+	const struct cdm_region *r = cdm_region_get(cdm_pagemap_get(at));
 	uint64_t mask;
 
+	if (r && r->tainted && cdm_region_end(r) - at >= tracked) /* as for a coroutine's stack, again and again */
+		return;
 	if (!range_enter((void *)at, &tracked, false, &mask))
 		return;
 	cdm_region_taint(at, tracked);

@@ -83,5 +83,9 @@ bool cdm_residency_foreign(void);
 void cdm_residency_fork_prepare(void);
 void cdm_residency_fork_parent(void);
 void cdm_residency_fork_child(void);
+/* See cdm_engine_fork_bare_prepare(). */
+void cdm_residency_fork_bare_prepare(void);
+void cdm_residency_fork_bare_parent(void);
+void cdm_residency_fork_bare_child(void);
 
 #endif

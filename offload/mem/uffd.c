@@ -21,6 +21,7 @@ struct cdm_uffdio_move {
 #define CDM_UFFD_FEATURE_MOVE (1 << 16)
 
 static int fd = -1;
+static int owner; /* the process that opened it */
 static bool full;
 static enum cdm_uffd_mode mode_of; /* the open descriptor */
 
@@ -126,6 +127,7 @@ int cdm_uffd_open(enum cdm_uffd_mode mode)
 		return low;
 	fd = raised(low);
 	mode_of = mode;
+	owner = cdm_sys_getpid();
 	int r = mode == CDM_UFFD_MESSAGES && !full ? -EPERM : api(fd, mode);
 	if (!r)
 		r = prove();
@@ -143,6 +145,8 @@ void cdm_uffd_forget(void)
 
 void cdm_uffd_renumber(void)
 {
+	if (cdm_sys_getpid() != owner) /* a child of vfork, with descriptors of its own and its parent's memory */
+		return;
 	int to = fd < 0 ? -1 : (int)cdm_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1), was = fd;
 
 	if (to < 0 && fd >= 0) /* the limit */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "offload/base/config.h"
 #include "offload/base/fmt.h"
 #include "offload/base/log.h"
 #include "offload/base/stats.h"
@@ -226,7 +227,8 @@ static void clear(void)
 
 void cdm_control_start(void)
 {
-	if (atomic_load_explicit(&started, memory_order_relaxed) || atomic_exchange(&started, true))
+	if (!cdm_config.control || atomic_load_explicit(&started, memory_order_relaxed) ||
+	    atomic_exchange(&started, true))
 		return;
 	if (socket_open() && cdm_thread_start(&thread, thread_main))
 		return;

@@ -288,6 +288,29 @@ void cdm_engine_fork_prepare(void)
 	forking = true;
 }
 
+void cdm_engine_fork_bare_prepare(void)
+{
+	cdm_inflight_close();
+	cdm_residency_fork_bare_prepare();
+}
+
+void cdm_engine_fork_bare_parent(void)
+{
+	cdm_residency_fork_bare_parent();
+	cdm_inflight_open();
+}
+
+void cdm_engine_fork_bare_child(void)
+{
+	cdm_signals_child();
+	cdm_residency_fork_bare_child();
+	cdm_dispatch_reset_locks();
+	cdm_lock_reset(&removal);
+	cdm_dispatch_break_compute();
+	cdm_inflight_child();
+	cdm_control_after_fork();
+}
+
 void cdm_engine_fork_parent(void)
 {
 	forking = false;
@@ -307,6 +330,7 @@ static void compute_fork_child(void)
 
 void cdm_engine_fork_child(void)
 {
+	cdm_signals_child();
 	forking = false;
 	cdm_arena_after_fork();
 	cdm_stats_after_fork();

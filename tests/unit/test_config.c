@@ -73,6 +73,8 @@ Test(config, words)
 	cr_assert_eq(cdm_config.policy, CDM_POLICY_COPY);
 	quiet("CDM_MECHANISM=remap");
 	cr_assert_eq(cdm_config.mechanism, CDM_MECHANISM_REMAP);
+	quiet("CDM_CONTROL=off");
+	cr_assert_eq(cdm_config.control, 0);
 	quiet("CDM_TOUCH=thread");
 	cr_assert_eq(cdm_config.touch, CDM_TOUCH_THREAD);
 	quiet("CDM_LOG=debug");
@@ -91,6 +93,7 @@ Test(config, malformed)
 	warned("CDM_THREADS=two", "CDM_THREADS=two", "1 to 1024", "auto");
 	warned("CDM_THREADS=0", "CDM_THREADS=0", "1 to 1024", "auto");
 	warned("CDM_MECHANISM=mov", "CDM_MECHANISM=mov", "auto, move, remap", "auto");
+	warned("CDM_CONTROL=maybe", "CDM_CONTROL=maybe", "on, off", "on");
 	warned("CDM_TOUCH=cpu", "CDM_TOUCH=cpu", "signal, thread", "signal");
 	warned("CDM_FAULT=compute", "CDM_FAULT=compute", "copy-home:N", "using the default");
 	warned("CDM_LOG=loud", "CDM_LOG=loud", "error, warn, info, debug", "warn");
@@ -338,13 +341,13 @@ Test(config, print)
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 0);
 	cr_assert_not(t.cut);
-	cr_assert_eq(lines_of(b), 14);
+	cr_assert_eq(lines_of(b), 15);
 	cr_assert_not_null(strstr(b, "CDM_MIN_WORK   1000000"));
 	cdm_text_init(&t, b, sizeof(b));
 	cdm_config_print(&t, 1);
 	cr_assert_not(t.cut);
 	cr_assert_lt(t.len, 4096);
-	cr_assert_eq(lines_of(b), 16);
+	cr_assert_eq(lines_of(b), 17);
 	cr_assert_not_null(strstr(b, "| `CDM_DEVICE_MEM` |"));
 }
 
