@@ -3,14 +3,6 @@
 /* Every operand is staged in device memory for the length of its call; the program's memory never moves. What an
  * explicit offloader does, and the baseline that the other policies have to beat. */
 
-static bool place(size_t bytes, size_t capacity, size_t in_use)
-{
-	(void)bytes;
-	(void)capacity;
-	(void)in_use;
-	return false;
-}
-
 static struct cdm_decision decide(const struct cdm_call_facts *facts)
 {
 	struct cdm_decision d = {.call = CDM_PLACE_HOST};
@@ -23,4 +15,4 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 	return d;
 }
 
-const struct cdm_policy cdm_policy_copy = {"copy", place, decide, cdm_policy_coldest};
+const struct cdm_policy cdm_policy_copy = {"copy", decide, cdm_policy_coldest};

@@ -4,14 +4,6 @@
  * it is evicted or freed. What cannot move is used where it is, or staged when the device cannot reach it. A call that
  * touches each element but once pays for no move: what is not there already is used in place, where that is possible. */
 
-static bool place(size_t bytes, size_t capacity, size_t in_use)
-{
-	(void)bytes;
-	(void)capacity;
-	(void)in_use;
-	return false;
-}
-
 static enum cdm_place operand_place(const struct cdm_operand_facts *op, bool streaming, bool coherent)
 {
 	bool resident = op->span && op->resident >= op->span;
@@ -33,4 +25,4 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 	return d;
 }
 
-const struct cdm_policy cdm_policy_first_use = {"first-use", place, decide, cdm_policy_coldest};
+const struct cdm_policy cdm_policy_first_use = {"first-use", decide, cdm_policy_coldest};

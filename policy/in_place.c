@@ -3,14 +3,6 @@
 /* Nothing ever migrates: a device that can reach the program's memory uses it where it is, for any other operands are
  * staged for the length of a call. For programs whose own accesses must take the same time always. */
 
-static bool place(size_t bytes, size_t capacity, size_t in_use)
-{
-	(void)bytes;
-	(void)capacity;
-	(void)in_use;
-	return false;
-}
-
 static struct cdm_decision decide(const struct cdm_call_facts *facts)
 {
 	struct cdm_decision d = {.call = CDM_PLACE_HOST};
@@ -23,4 +15,4 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 	return d;
 }
 
-const struct cdm_policy cdm_policy_in_place = {"in-place", place, decide, cdm_policy_coldest};
+const struct cdm_policy cdm_policy_in_place = {"in-place", decide, cdm_policy_coldest};

@@ -50,8 +50,6 @@ struct cdm_candidate {
 
 struct cdm_policy {
 	const char *name;
-	/* A fresh allocation of bytes: true places it on the device at birth. */
-	bool (*place)(size_t bytes, size_t capacity, size_t in_use);
 	struct cdm_decision (*decide)(const struct cdm_call_facts *facts);
 	/* Index of the victim among n > 0 candidates. */
 	int (*victim)(const struct cdm_candidate *candidates, int n);

@@ -3,39 +3,11 @@
 # TEST_LIB names the library under test (default: the one in $B, or build/); FORM=full runs whole suites (default:
 # short); LIMIT bounds each run in seconds.
 
-cd "$(dirname "$0")/../.." || exit 1
-: "${B:=build}" "${FORM:=short}" "${LIMIT:=580}"
-case $B in /*) ;; *) B=$PWD/$B ;; esac
-lib=${TEST_LIB-$B/libcdm.so}
+. "$(dirname "$0")/../prog/lib.sh"
+: "${FORM:=short}" "${LIMIT:=580}"
 here=$PWD/tests/python
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
-arch=/usr/lib/$(uname -m)-linux-gnu
-failures=0
 export LC_ALL=C PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
-unset LD_PRELOAD
-for name in $(env | sed -n 's/^\(CDM_[A-Z_]*\)=.*/\1/p'); do
-	unset "$name"
-done
-
-fail()
-{
-	printf 'FAILED: %s\n' "$*"
-	failures=$((failures + 1))
-}
-skip()
-{
-	printf '%s\n' "$*"
-	exit 77
-}
-finish()
-{
-	[ $failures = 0 ] || printf '%d failures\n' $failures
-	[ $failures = 0 ]
-	exit
-}
-[ -f "$lib" ] || { printf '%s is not built\n' "$lib"; exit 1; }
 
 # one SIDE VAR=VALUE... -- ARGUMENTS: pytest in an empty directory; $tmp/SIDE gets lines of TEST OUTCOME.
 one()

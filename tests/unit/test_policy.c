@@ -70,12 +70,6 @@ Test(policy, threshold)
 	}
 }
 
-Test(policy, born_on_the_host)
-{
-	for (int kind = CDM_POLICY_NEVER; kind <= CDM_POLICY_FIRST_USE; kind++)
-		cr_assert_not(cdm_policy_get(kind)->place(1 << 20, 1 << 30, 0));
-}
-
 Test(policy, coldest)
 {
 	struct cdm_candidate used[] = {{100, 9, 0}, {100, 1, 0}, {100, 5, 0}};
