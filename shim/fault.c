@@ -53,6 +53,11 @@ static struct sigaction program_get(int i)
 	return sa;
 }
 
+void cdm_fault_after_fork(void)
+{
+	cdm_lock_reset(&lock);
+}
+
 static void on_fault(int sig, siginfo_t *info, void *context);
 
 /* libc's signal for pthread_cancel (nptl, 32; sigaddset refuses it): a thread that is cancelled asynchronously must not go while it

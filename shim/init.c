@@ -13,14 +13,23 @@
 #include "shim/fault.h"
 #include "shim/hook.h"
 #include "shim/provider.h"
+#include "shim/sent.h"
 #include "shim/slot.h"
 #include "shim/stub.h"
 
-static void fork_child(void)
+/* Locks of the shim's that threads of the parent may hold. */
+static void shim_after_fork(void)
 {
 	cdm_slot_after_fork();
 	cdm_stub_after_fork();
 	cdm_provider_after_fork();
+	cdm_fault_after_fork();
+	cdm_sent_after_fork();
+}
+
+static void fork_child(void)
+{
+	shim_after_fork();
 	cdm_engine_fork_child();
 }
 
@@ -35,9 +44,7 @@ CDM_EXPORT pid_t fork(void)
 /* fork() without anybody's handlers, and async-signal-safe. Only what a private device has away would be missed. */
 static void bare_child(void)
 {
-	cdm_slot_after_fork();
-	cdm_stub_after_fork();
-	cdm_provider_after_fork();
+	shim_after_fork();
 	cdm_engine_fork_bare_child();
 }
 

@@ -17,11 +17,29 @@ static bool is_function(const struct sigaction *act)
 	return act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
 }
 
+/* Whoever holds the lock has its signals blocked: it is another thread, and soon done. */
+static struct sigaction handler_get(int sig)
+{
+	uint64_t mask;
+
+	cdm_sys_block_all(&mask);
+	cdm_lock_take(&lock);
+	struct sigaction sa = handler[sig];
+	cdm_lock_drop(&lock);
+	cdm_sys_unblock(&mask);
+	return sa;
+}
+
+void cdm_sent_after_fork(void)
+{
+	cdm_lock_reset(&lock);
+}
+
 static void on_sent(int sig, siginfo_t *info, void *context)
 {
 	if (cdm_signal_defer(sig, info))
 		return;
-	struct sigaction sa = handler[sig]; /* changed by a thread at this moment, it may be the old or the new */
+	struct sigaction sa = handler_get(sig);
 	if (sa.sa_flags & SA_RESETHAND) {
 		struct sigaction dfl = {.sa_handler = SIG_DFL};
 		cdm_next.sigaction(sig, &dfl, NULL);

@@ -7,5 +7,7 @@
 /* sigaction(2) while cdm_defers: the program's handler is called through libcdm's, and what the program asks for is what it
  * has set. */
 int cdm_sent_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+/* Fork child. */
+void cdm_sent_after_fork(void);
 
 #endif

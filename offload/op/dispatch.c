@@ -74,6 +74,7 @@ void cdm_engine_routines(const struct cdm_routine *table, int count)
 enum { COMPUTE_UNKNOWN, COMPUTE_READY, COMPUTE_NONE, COMPUTE_BROKEN };
 static _Atomic int compute_state;
 static cdm_lock compute_lock;
+static int computes; /* the process whose operations are counted here */
 
 void cdm_dispatch_break_compute(void)
 {
@@ -85,6 +86,7 @@ bool cdm_dispatch_compute_open(void)
 }
 void cdm_dispatch_reset_locks(void)
 {
+	computes = cdm_sys_getpid();
 	cdm_lock_reset(&compute_lock);
 }
 
@@ -119,6 +121,8 @@ static void set_crossover(const struct cdm_call *call)
  * middle of a call. Later calls run on the host. */
 static void compute_leave(void)
 {
+	if (cdm_sys_getpid() != computes) /* forked by a system call: the operations counted are the parent's */
+		return;
 	cdm_dispatch_offline(true);
 	cdm_inflight_close_within(EXIT_PATIENCE_NS);
 	cdm_inflight_open();
@@ -141,6 +145,7 @@ static void compute_open(const struct cdm_call *call)
 	}
 	if (!r)
 		atexit(compute_leave);
+	computes = cdm_sys_getpid();
 	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
 }
 
