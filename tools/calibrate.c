@@ -6,7 +6,9 @@
  *	   disturbs the machine for a moment disturbs all of them. The geometric mean over both sizes decides, the
  *	   large one counting three times.
  *	3. the winner's threads: all allowed CPUs, half of them, and so on down to 1.
- *	4. the crossover: the work from which dispatching is a small part of the call.
+ *	4. the survey: the finalists, with one thread and with the team, at points that stand for the classes of the plan. For a
+ *	   program that waits, double and square shapes stand for all; `cdm calibrate` takes half a minute for everything.
+ *	5. the crossover: the work from which dispatching is a small part of the call.
  */
 #include "tools/calibrate.h"
 
@@ -25,7 +27,10 @@
 
 #include "offload/base/stats.h"
 #include "offload/dev/calibrate.h"
+#include "offload/dev/cpus.h"
 #include "tools/measure.h"
+#include "tools/show.h"
+#include "tools/survey.h"
 
 enum {
 	MAX_CONFIGS = 24,
@@ -37,10 +42,10 @@ enum {
 	LARGE_US = 60000,
 	TURN_US = 4000,
 	LADDER_US = 30000,
+	DETAILED_MS = 240000,
 };
 #define DISTURBED 0.10
-#define GAIN 1.03 /* by which fewer threads must be faster; a busy machine needs threads the more */
-#define GAIN_BUSY 1.15
+#define GAIN 1.08 /* by which fewer threads must be faster: on a busy machine they seem to be */
 /* By which a library without LAPACK must be faster: factorizations then stay with the program's own library, whose calls are
  * offloaded one by one. LAPACK of reference BLAS with offloaded calls takes some 1.1 to 1.5 times OpenBLAS's own (n = 1000). */
 #define ALONE 1.15
@@ -65,6 +70,7 @@ struct calibration {
 	struct rung ladder[MAX_LADDER];
 	uint64_t begun, soft, hard; /* ns: start no more; wait no longer */
 	struct cdm_choice choice;
+	struct survey survey;
 };
 
 static struct calibration cal;
@@ -115,7 +121,7 @@ static void try_config(const char *library, const char *core)
 	cal.nconfigs++;
 	if (c->error)
 		return;
-	double t = measure_dgemm(&c->m, SMALL, cal.threads, SMALL_US, cal.hard);
+	double t = measure_dgemm(&c->m, SMALL, cal.threads, cal.survey.detailed ? 5 * SMALL_US : SMALL_US, cal.hard);
 	if (t < 0)
 		c->error = -EIO;
 	else
@@ -193,9 +199,12 @@ static void choose_best(void)
 		if (c->m.pid && c->large > 0 && (!cal.best || score(c) < score(cal.best)))
 			cal.best = c;
 	}
+}
+
+static void end_all(void)
+{
 	for (int i = 0; i < cal.nconfigs; i++)
-		if (&cal.configs[i] != cal.best)
-			measure_end(&cal.configs[i].m);
+		measure_end(&cal.configs[i].m);
 }
 
 /* ---- was the machine ours? ---------------------------------------------------------------------------- */
@@ -260,19 +269,46 @@ static void climb_down(bool forced)
 	}
 }
 
+/* Sets the threads of large work. */
 static void choose_threads(void)
 {
 	const struct rung *best = cal.ladder;
-	double gain = cal.choice.provisional ? GAIN_BUSY : GAIN;
 
 	for (int i = 1; i < cal.nrungs; i++)
-		if (cal.ladder[i].large * gain < best->large)
+		if (cal.ladder[i].large * GAIN < best->large)
 			best = &cal.ladder[i];
-	cal.choice.threads = best->threads;
+	cal.threads = best->threads;
 	cal.choice.mflops = (uint64_t)(flops(cal.order) / best->large / 1e6);
 }
 
-/* ---- 4: the crossover ------------------------------------------------------------------------------- */
+/* ---- 4: the survey ----------------------------------------------------------------------------------- */
+
+static void add_candidate(struct config *c, int threads)
+{
+	struct survey *s = &cal.survey;
+
+	if (s->candidates < SURVEY_MAX)
+		s->candidate[s->candidates++] = (struct candidate){&c->m, threads};
+}
+
+static void survey(void)
+{
+	add_candidate(cal.best, cal.threads);
+	if (cal.threads > 1)
+		add_candidate(cal.best, 1);
+	for (int i = 0; i < cal.nconfigs; i++) {
+		struct config *c = &cal.configs[i];
+		if (c == cal.best || !c->m.pid)
+			continue;
+		add_candidate(c, 1);
+		if (cal.threads > 1)
+			add_candidate(c, cal.threads);
+	}
+	survey_run(&cal.survey);
+	cal.choice.detailed = cal.survey.detailed;
+}
+
+/* ---- 5: the crossover ------------------------------------------------------------------------------- */
 
 /* Flops of the smallest call that takes CDM_DISPATCH_SHARE dispatch overheads, and that the chosen number of threads
  * does not make more than a quarter slower than one thread. Between two orders: by the rate of the smaller. */
@@ -280,7 +316,7 @@ static double crossover(void)
 {
 	static const int orders[] = {32, 48, 64, 96, 128, 192, 256};
 	const double enough = CDM_DISPATCH_SHARE * CDM_DISPATCH_S;
-	int threads = cal.choice.threads;
+	int threads = cal.threads;
 	double before = 0, guess = enough * 1e6 * (double)cal.choice.mflops;
 
 	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
@@ -299,30 +335,34 @@ static double crossover(void)
 
 /* ---- the whole -------------------------------------------------------------------------------------- */
 
-/* The winner's process ends before the machine's use is known, so it is started again for the crossover. */
+/* All processes have ended when the machine's use is asked for, so the winner is started again for the crossover. */
 static void fill_choice(bool forced, double busy)
 {
 	struct measured *m = &cal.best->m;
 
-	strcpy(cal.choice.library, m->library);
-	strcpy(cal.choice.core, m->asked);
 	climb_down(forced);
-	measure_end(m);
-	cal.choice.provisional = disturbed(busy);
 	choose_threads();
-	measure_start(m, cal.choice.library, cal.choice.core, cal.choice.threads, cal.hard);
+	survey();
+	end_all();
+	cal.choice.provisional = cal.survey.disturbed = disturbed(busy);
+	survey_plan(&cal.survey, &cal.choice.plan);
+	measure_start(m, m->library, cal.choice.plan.setting[0].core, cal.threads, cal.hard);
 	cal.choice.crossover = (uint64_t)crossover();
 	measure_end(m);
 }
 
-/* 0, or -ENOENT: no library could be measured. */
-static int calibrate(int threads)
+/* threads: CDM_THREADS or the like, 0: automatic. detailed: somebody waits for all of it. 0, or -ENOENT: no library could be
+ * measured. */
+static int calibrate(int threads, bool detailed)
 {
 	double busy = busy_seconds() - own_seconds();
+	uint64_t limit = detailed ? DETAILED_MS : CDM_CALIBRATE_LIMIT_MS * 4 / 5;
 
 	cal.begun = cdm_now_ns();
-	cal.soft = cal.begun + (uint64_t)CDM_CALIBRATE_MS * MS;
-	cal.hard = cal.begun + (uint64_t)CDM_CALIBRATE_LIMIT_MS * MS * 4 / 5;
+	cal.soft = cal.begun + (uint64_t)CDM_CALIBRATE_MS * 2 / 3 * MS;
+	cal.hard = cal.survey.hard = cal.begun + limit * MS;
+	cal.survey.soft = detailed ? cal.hard : cal.begun + (uint64_t)CDM_CALIBRATE_MS * MS;
+	cal.survey.detailed = detailed;
 	cal.threads = threads ? threads : cdm_allowed_cpus();
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < cal.nfiles; i++)
@@ -376,7 +416,7 @@ int calibrate_child(const char *want, int threads)
 	uint64_t key = cdm_choice_key(cal.files, cal.nfiles, want, threads);
 	take_turn();
 	if (cdm_choice_load(key, &cal.choice)) {
-		if (calibrate(threads))
+		if (calibrate(threads, false))
 			return 1;
 		cdm_choice_save(key, &cal.choice);
 	}
@@ -407,7 +447,7 @@ static void print_table(void)
 		printf("  %s\n", c->m.library);
 	}
 	for (int i = 0; i < cal.nrungs; i++) {
-		printf("%s %-42d", cal.ladder[i].threads == cal.choice.threads ? "*" : " ", cal.ladder[i].threads);
+		printf("%s %-42d", cal.ladder[i].threads == cal.threads ? "*" : " ", cal.ladder[i].threads);
 		printf(" %10s", "");
 		print_rate(cal.order, cal.ladder[i].large);
 		printf("  threads\n");
@@ -425,14 +465,16 @@ int calibrate_show(const char *want, int threads)
 	}
 	uint64_t key = cdm_choice_key(cal.files, cal.nfiles, want, threads);
 	take_turn();
-	int ret = calibrate(threads);
+	cal.survey.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
+	int ret = calibrate(threads, true);
 	print_table();
+	if (!ret)
+		show_survey(&cal.survey, &cal.choice.plan);
 	if (ret) {
 		fprintf(stderr, "cdm: none of the libraries can be used\n");
 		return 1;
 	}
-	printf("choice: %s%s%s, %d threads; calls from %.2g flops on are offloaded; %.2f s\n", cal.choice.library,
-	       cal.choice.core[0] ? ", core " : "", cal.choice.core, cal.choice.threads, (double)cal.choice.crossover,
+	printf("calls from %.2g flops on are offloaded; %.1f s\n", (double)cal.choice.crossover,
 	       (double)(cdm_now_ns() - cal.begun) * 1e-9);
 	if (cal.choice.provisional)
 		printf("other programs kept the CPUs busy meanwhile: to be measured again in %d minutes\n",

@@ -16,9 +16,12 @@
 #include "offload/base/stats.h"
 #include "offload/base/sys.h"
 #include "offload/dev/blas_library.h"
+#include "offload/offload.h"
 
 struct request {
-	int n, threads, budget_us;
+	struct point point;
+	int threads;
+	double budget_us;
 };
 struct ready {
 	int error;
@@ -33,15 +36,15 @@ typedef void dgemm_fn(const char *, const char *, const int64_t *, const int64_t
 /* ---- the measuring process -------------------------------------------------------------------------- */
 
 static struct cdm_blas_library lib;
-static dgemm_fn *dgemm;
+static struct point_table table;
+static int entered;
 
 static void multiply(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c)
 {
 	double alpha = 1, beta = 0;
-	int entered = cdm_blas_enter(&lib);
+	dgemm_fn *dgemm = (dgemm_fn *)table.fn[POINT_gemm][CDM_D];
 
 	dgemm("N", "N", &m, &n, &k, &alpha, a, &m, b, &k, &beta, c, &m, 1, 1);
-	cdm_blas_leave(&lib, entered);
 }
 
 static void fill(double *p, size_t n)
@@ -79,55 +82,27 @@ static bool result_is_right(void)
 static int load(const char *path, const char *core, int threads)
 {
 	int ret = cdm_blas_open(&lib, path, core, threads);
+	char name[16];
 
 	if (ret)
 		return ret;
-	dgemm = (dgemm_fn *)cdm_blas_symbol(&lib, "dgemm_");
-	if (!dgemm)
-		dgemm = (dgemm_fn *)cdm_blas_symbol(&lib, "dgemm_64_");
-	if (!dgemm)
-		return -ELIBBAD;
+	for (int r = 0; r < POINT_COUNT; r++)
+		for (int t = 0; t < 4; t++) {
+			cdm_fmt(name, sizeof(name), "%c%s", "sdcz"[t], point_name[r]);
+			table.fn[r][t] = (point_fn *)cdm_blas_entry(&lib, name);
+		}
+	entered = cdm_blas_enter(&lib);
 	return result_is_right() ? 0 : -EDOM;
 }
 
-/* Three matrices of order n on huge pages, in memory that is kept for requests to come. */
-static double *matrices(int n)
+static double answer(const struct request *r)
 {
-	static double *kept;
-	static size_t room;
-	size_t bytes = cdm_round_up(3 * (size_t)n * (size_t)n * sizeof(double), CDM_HUGE);
-
-	if (bytes <= room)
-		return kept;
-	free(kept);
-	kept = aligned_alloc(CDM_HUGE, bytes);
-	room = kept ? bytes : 0;
-	if (!kept)
-		return NULL;
-	madvise(kept, bytes, MADV_HUGEPAGE);
-	fill(kept, bytes / sizeof(double));
-	return kept;
-}
-
-static double best_time(const struct request *r)
-{
-	size_t each = (size_t)r->n * (size_t)r->n;
-	double *a = matrices(r->n);
-	uint64_t begun, best = UINT64_MAX, now;
-
-	if (!a)
-		return -1;
-	if (r->threads != lib.threads)
+	if (r->threads != lib.threads) {
+		cdm_blas_leave(&lib, entered);
 		cdm_blas_set_threads(&lib, r->threads);
-	uint64_t end = cdm_now_ns() + (uint64_t)r->budget_us * 1000;
-	do {
-		begun = cdm_now_ns();
-		multiply(r->n, r->n, r->n, a, a + each, a + 2 * each);
-		now = cdm_now_ns();
-		if (now - begun < best)
-			best = now - begun;
-	} while (now + best < end);
-	return (double)best * 1e-9;
+		entered = cdm_blas_enter(&lib);
+	}
+	return point_measure(&table, &r->point, r->budget_us);
 }
 
 static _Noreturn void serve(int in, int out, const char *path, const char *core, int threads)
@@ -141,12 +116,12 @@ static _Noreturn void serve(int in, int out, const char *path, const char *core,
 		cdm_text_init(&t, ready.name, sizeof(ready.name));
 		cdm_blas_describe(&lib, &t);
 		strcpy(ready.core, lib.core);
-		ready.lapack = cdm_blas_symbol(&lib, "dgetrf_") || cdm_blas_symbol(&lib, "dgetrf_64_");
+		ready.lapack = cdm_blas_entry(&lib, "dgetrf");
 	}
 	if (write(out, &ready, sizeof(ready)) != sizeof(ready) || ready.error)
 		_exit(1);
 	while (read(in, &r, sizeof(r)) == sizeof(r)) {
-		double best = best_time(&r);
+		double best = answer(&r);
 		if (write(out, &best, sizeof(best)) != sizeof(best))
 			break;
 	}
@@ -229,18 +204,25 @@ int measure_start(struct measured *m, const char *library, const char *core, int
 	return 0;
 }
 
-double measure_dgemm(struct measured *m, int n, int threads, int budget_us, uint64_t deadline)
+double measure_point(struct measured *m, const struct point *point, int threads, double budget_us, uint64_t deadline)
 {
-	struct request r = {.n = n, .threads = threads, .budget_us = budget_us};
+	struct request r = {.point = *point, .threads = threads, .budget_us = budget_us};
 	double best = -1;
 
 	if (!m->pid)
 		return -1;
 	kill(m->pid, SIGCONT);
-	if (write(m->to, &r, sizeof(r)) != sizeof(r) || !receive(m, &best, sizeof(best), deadline) || best <= 0) {
+	if (write(m->to, &r, sizeof(r)) != sizeof(r) || !receive(m, &best, sizeof(best), deadline)) {
 		measure_end(m);
 		return -1;
 	}
 	kill(m->pid, SIGSTOP);
 	return best;
+}
+
+double measure_dgemm(struct measured *m, int n, int threads, int budget_us, uint64_t deadline)
+{
+	struct point p = {.routine = POINT_gemm, .type = CDM_D, .m = n, .n = n, .k = n};
+
+	return measure_point(m, &p, threads, budget_us, deadline);
 }

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "offload/dev/blas_find.h"
+#include "tools/point.h"
 
 struct measured {
 	const char *library;
@@ -24,8 +25,10 @@ struct measured {
 /* Starts a process with the library and core type ("": its own guess) and checks one small result. 0, or a negative
  * errno: the library cannot be used so. deadline as from cdm_now_ns(). */
 int measure_start(struct measured *m, const char *library, const char *core, int threads, uint64_t deadline);
-/* The best time in seconds of square dgemm calls of order n, measured for at most budget_us microseconds (one call at
- * least). Negative: it crashed, or it went past the deadline; the process has then ended. */
+/* The best time in seconds of one call, as point_measure(). Negative: the library lacks the routine; or it crashed, or went past
+ * the deadline, and the process has ended. */
+double measure_point(struct measured *m, const struct point *point, int threads, double budget_us, uint64_t deadline);
+/* The same of square dgemm calls of order n. */
 double measure_dgemm(struct measured *m, int n, int threads, int budget_us, uint64_t deadline);
 void measure_end(struct measured *m);
 

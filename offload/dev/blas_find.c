@@ -1,5 +1,6 @@
 #include "offload/dev/blas_find.h"
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,19 +34,13 @@ static const char *const subdirs[] = {
 };
 /* In a directory that has one of these, its libblas.so.3 is the same code under the generic name. */
 static const char *const names[] = {
-	"libopenblas.so.0",
-	"libopenblas.so",
-	"libopenblasp.so.0",
-	"libopenblaso.so.0",
-	"libblis.so.4",
-	"libblis.so.3",
-	"libblis.so",
-	"libmkl_rt.so.2",
-	"libmkl_rt.so.1",
-	"libmkl_rt.so",
-	"libtatlas.so.3",
-	"libsatlas.so.3",
-	NULL,
+	"libopenblas.so.0",  "libopenblas.so",
+	"libopenblasp.so.0", "libopenblaso.so.0",
+	"libblis.so.4",      "libblis.so.3",
+	"libblis.so",        "libmkl_rt.so.3",
+	"libmkl_rt.so.2",    "libmkl_rt.so.1",
+	"libmkl_rt.so",      "libtatlas.so.3",
+	"libsatlas.so.3",    NULL,
 };
 static const char generic[] = "libblas.so.3";
 
@@ -167,6 +162,75 @@ static void search_system(struct search *s)
 		}
 }
 
+/* ---- Python's wheels ------------------------------------------------------------------------------------ */
+
+/* In a directory of Python's packages: what NumPy and SciPy bring along, and OpenBLAS as a package of its own. */
+static const char *const wheel_dirs[] = {"numpy.libs", "scipy.libs", "scipy_openblas32/lib", "scipy_openblas64/lib"};
+static const char wheel_name[] = "libscipy_openblas";
+
+/* Calls visit for the entries of dir that begin with prefix. */
+static void each_entry(struct search *s, const char *dir, const char *prefix,
+		       void (*visit)(struct search *s, const char *dir, const char *name))
+{
+	char buf[4096];
+	int fd = cdm_sys_open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+	for (long got; fd >= 0 && (got = cdm_sys3(SYS_getdents64, fd, (long)buf, sizeof(buf))) > 0;)
+		for (long at = 0; at < got;) {
+			struct dirent64 *d = (struct dirent64 *)(buf + at);
+			at += d->d_reclen;
+			if (!strncmp(d->d_name, prefix, strlen(prefix)))
+				visit(s, dir, d->d_name);
+		}
+	if (fd >= 0)
+		cdm_sys_close(fd);
+}
+
+static void add_wheel(struct search *s, const char *dir, const char *name)
+{
+	add_in(s, dir, name);
+}
+
+static void search_packages(struct search *s, const char *dir, const char *packages)
+{
+	char wheel[CDM_BLAS_PATH];
+
+	for (size_t i = 0; i < sizeof(wheel_dirs) / sizeof(*wheel_dirs); i++) {
+		cdm_fmt(wheel, sizeof(wheel), "%s/%s/%s", dir, packages, wheel_dirs[i]);
+		each_entry(s, wheel, wheel_name, add_wheel);
+	}
+}
+
+static void search_python(struct search *s, const char *dir, const char *name)
+{
+	char path[CDM_BLAS_PATH];
+
+	cdm_fmt(path, sizeof(path), "%s/%s", dir, name);
+	search_packages(s, path, "site-packages");
+	search_packages(s, path, "dist-packages");
+}
+
+/* Below a prefix that Python or Conda is installed in. */
+static void search_prefix(struct search *s, const char *prefix, const char *sub)
+{
+	char dir[CDM_BLAS_PATH];
+
+	if (!prefix || prefix[0] != '/')
+		return;
+	cdm_fmt(dir, sizeof(dir), "%s%s/lib", prefix, sub);
+	search_dir(s, dir);
+	each_entry(s, dir, "python3", search_python);
+}
+
+static void search_wheels(struct search *s)
+{
+	search_prefix(s, secure_getenv("VIRTUAL_ENV"), "");
+	search_prefix(s, secure_getenv("CONDA_PREFIX"), "");
+	search_prefix(s, secure_getenv("HOME"), "/.local");
+	search_prefix(s, "/usr/local", "");
+	search_prefix(s, "/usr", "");
+}
+
 /* Smaller is tried first where nothing was measured. MKL is last: without its threading library it exits. */
 static int rank(const struct cdm_blas_file *f)
 {
@@ -206,6 +270,8 @@ int cdm_blas_find(const char *want, struct cdm_blas_file *list, int max)
 		s.part = want;
 	search_list(&s, secure_getenv("LD_LIBRARY_PATH"));
 	search_system(&s);
+	if (!s.file)
+		search_wheels(&s);
 	sort(list, s.n);
 	return s.n;
 }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define CDM_BLAS_PATH 512
-#define CDM_BLAS_MAX 16
+#define CDM_BLAS_MAX 24
 
 struct cdm_blas_file {
 	char path[CDM_BLAS_PATH]; /* absolute, without symbolic links */
@@ -19,7 +19,8 @@ struct cdm_blas_file {
 
 /* Fills list with at most max candidates and returns their number. want: NULL for all; a path (it has a '/'); a
  * file name ("libopenblas.so.0"); or a part of a path, "netlib" for the reference library. Best guess first.
- * LD_LIBRARY_PATH is searched before the system's directories. */
+ * LD_LIBRARY_PATH is searched before the system's directories, and these before Python's wheels (below VIRTUAL_ENV, CONDA_PREFIX,
+ * ~/.local, /usr/local, /usr). */
 int cdm_blas_find(const char *want, struct cdm_blas_file *list, int max);
 
 /* OpenBLAS core types that this CPU can run, best guess first; returns their number (<= max). */

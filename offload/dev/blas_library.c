@@ -38,6 +38,7 @@ static const char *const foreign[] = {
 	"BLIS_IC_NT",
 	"OPENBLAS_BLOCK_FACTOR",
 	"OPENBLAS_DEFAULT_NUM_THREADS",
+	"OPENBLAS_THREAD_TIMEOUT",
 	"BLIS_JR_NT",
 	"BLIS_IR_NT",
 	NULL,
@@ -180,9 +181,54 @@ static int open_private(struct cdm_blas_library *lib, const char *path, const ch
 
 /* ---- what it is ------------------------------------------------------------------------------------- */
 
-void *cdm_blas_symbol(const struct cdm_blas_library *lib, const char *name)
+/* How libraries spell their symbols: entry points, and functions of their own. Those on 64-bit integers come last. */
+static const struct {
+	const char *entry, *own;
+	bool wide;
+} namings[] = {
+	{"%s_", "%s", false},     {"scipy_%s_", "scipy_%s", false},      {"%s_64_", "%s64_", true},
+	{"%s64_", "%s64_", true}, {"scipy_%s_64_", "scipy_%s64_", true}, {"scipy_%s64_", "scipy_%s64_", true},
+};
+enum { NAMINGS = sizeof(namings) / sizeof(*namings) };
+
+static void *symbol(const struct cdm_blas_library *lib, const char *before, const char *name, const char *after)
 {
-	return dlsym(lib->handle, name);
+	char text[96];
+
+	cdm_fmt(text, sizeof(text), "%s%s%s", before, name, after);
+	return dlsym(lib->handle, text);
+}
+
+/* pattern has one %s. */
+static void *spelled(const struct cdm_blas_library *lib, const char *pattern, const char *name)
+{
+	char before[16] = "";
+	const char *mark = strchr(pattern, '%');
+
+	memcpy(before, pattern, (size_t)(mark - pattern));
+	return symbol(lib, before, name, mark + 2);
+}
+
+void *cdm_blas_entry(const struct cdm_blas_library *lib, const char *routine)
+{
+	return spelled(lib, namings[lib->naming].entry, routine);
+}
+
+/* A function that is no routine of BLAS: under the library's spelling, or plain. */
+static void *own(const struct cdm_blas_library *lib, const char *name)
+{
+	void *fn = spelled(lib, namings[lib->naming].own, name);
+	return fn ? fn : dlsym(lib->handle, name);
+}
+
+static bool find_naming(struct cdm_blas_library *lib)
+{
+	for (lib->naming = 0; lib->naming < NAMINGS; lib->naming++)
+		if (cdm_blas_entry(lib, "dgemm")) {
+			lib->wide = namings[lib->naming].wide;
+			return true;
+		}
+	return false;
 }
 
 static void copy_word(char *to, size_t cap, const char *from)
@@ -197,36 +243,36 @@ static void copy_word(char *to, size_t cap, const char *from)
 
 static void identify_openblas(struct cdm_blas_library *lib)
 {
-	const char *(*core)(void) = cdm_blas_symbol(lib, "openblas_get_corename");
-	const char *(*config)(void) = cdm_blas_symbol(lib, "openblas_get_config");
+	const char *(*core)(void) = own(lib, "openblas_get_corename");
+	const char *(*config)(void) = own(lib, "openblas_get_config");
 	const char *text = config ? config() : NULL;
 
 	if (text && !strncmp(text, "OpenBLAS ", 9))
 		copy_word(lib->version, sizeof(lib->version), text + 9);
 	copy_word(lib->core, sizeof(lib->core), core ? core() : NULL);
-	lib->set_threads = cdm_blas_symbol(lib, "openblas_set_num_threads");
-	lib->stop_workers = cdm_blas_symbol(lib, "blas_thread_shutdown_");
+	lib->set_threads = own(lib, "openblas_set_num_threads");
+	lib->stop_workers = own(lib, "blas_thread_shutdown_"); /* builds of wheels do not have it */
 }
 
 static void identify(struct cdm_blas_library *lib)
 {
-	const char *(*version)(void) = cdm_blas_symbol(lib, "bli_info_get_version_str");
+	const char *(*version)(void) = own(lib, "bli_info_get_version_str");
 
-	if (cdm_blas_symbol(lib, "openblas_get_config")) {
+	if (own(lib, "openblas_get_config")) {
 		lib->kind = CDM_BLAS_OPENBLAS;
 		identify_openblas(lib);
 	} else if (version) {
 		lib->kind = CDM_BLAS_BLIS;
 		copy_word(lib->version, sizeof(lib->version), version());
-		lib->set_threads = cdm_blas_symbol(lib, "bli_thread_set_num_threads");
-	} else if (cdm_blas_symbol(lib, "MKL_Set_Num_Threads")) {
+		lib->set_threads = own(lib, "bli_thread_set_num_threads");
+	} else if (own(lib, "MKL_Set_Num_Threads")) {
 		lib->kind = CDM_BLAS_MKL;
-		lib->set_threads = cdm_blas_symbol(lib, "MKL_Set_Num_Threads");
+		lib->set_threads = own(lib, "MKL_Set_Num_Threads");
 	}
 	if (lib->kind != CDM_BLAS_MKL && on_openmp(lib)) {
-		lib->omp_set_threads = cdm_blas_symbol(lib, "omp_set_num_threads");
-		lib->omp_get_threads = cdm_blas_symbol(lib, "omp_get_max_threads");
-		lib->omp_pause = cdm_blas_symbol(lib, "omp_pause_resource_all");
+		lib->omp_set_threads = own(lib, "omp_set_num_threads");
+		lib->omp_get_threads = own(lib, "omp_get_max_threads");
+		lib->omp_pause = own(lib, "omp_pause_resource_all");
 	}
 }
 
@@ -270,7 +316,11 @@ int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *co
 	int ret = open_isolated(&l, path, core, threads);
 	if (ret)
 		ret = open_private(&l, path, core);
+	if (!ret && !find_naming(&l))
+		ret = -ELIBBAD;
 	if (!ret) {
+		static int opened;
+		l.number = opened++;
 		identify(&l);
 		keep_past_exit(&l);
 		cdm_blas_set_threads(&l, threads);
@@ -284,6 +334,9 @@ int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *co
 
 void cdm_blas_set_threads(struct cdm_blas_library *lib, int threads)
 {
+	if (lib->crippled)
+		return;
+	lib->most = threads > lib->most ? threads : lib->most;
 	if (lib->omp_set_threads) {
 		lib->threads = threads; /* per call, by enter and leave: the setting is the calling thread's */
 		return;
@@ -294,14 +347,21 @@ void cdm_blas_set_threads(struct cdm_blas_library *lib, int threads)
 	lib->threads = threads;
 }
 
+void cdm_blas_enter_first(const struct cdm_blas_library *lib)
+{
+	static __thread uint32_t entered; /* bit per library */
+	uint32_t mine = 1u << (lib->number & 31);
+
+	if (!(entered & mine) && lib->ctype_init)
+		lib->ctype_init();
+	entered |= mine;
+}
+
 int cdm_blas_enter(const struct cdm_blas_library *lib)
 {
-	static __thread bool entered;
 	int before = 0;
 
-	if (!entered && lib->ctype_init)
-		lib->ctype_init();
-	entered = true;
+	cdm_blas_enter_first(lib);
 	if (lib->omp_set_threads && lib->omp_get_threads) {
 		before = lib->omp_get_threads();
 		if (before == lib->threads)
@@ -321,18 +381,22 @@ void cdm_blas_fork_prepare(const struct cdm_blas_library *lib)
 {
 	enum { OMP_PAUSE_HARD = 2 };
 
-	if (lib->threads > 1 && lib->omp_pause)
+	if (lib->most > 1 && lib->omp_pause)
 		lib->omp_pause(OMP_PAUSE_HARD);
-	else if (lib->threads > 1 && lib->stop_workers)
+	else if (lib->most > 1 && lib->stop_workers)
 		lib->stop_workers();
 }
 
 void cdm_blas_fork_child(struct cdm_blas_library *lib)
 {
-	bool repaired = lib->omp_set_threads ? lib->omp_pause != NULL : lib->kind != CDM_BLAS_MKL;
+	bool repaired = lib->omp_set_threads             ? lib->omp_pause != NULL
+			: lib->kind == CDM_BLAS_OPENBLAS ? lib->stop_workers != NULL
+							 : lib->kind != CDM_BLAS_MKL;
 
-	if (!repaired)
-		cdm_blas_set_threads(lib, 1);
+	if (repaired || lib->most < 2)
+		return;
+	cdm_blas_set_threads(lib, 1);
+	lib->crippled = true;
 }
 
 void cdm_blas_describe(const struct cdm_blas_library *lib, struct cdm_text *t)

@@ -27,7 +27,12 @@ struct cdm_blas_library {
 	int threads;      /* in use; 1 where the library cannot be told */
 	char core[32];    /* as the library reports it; "" when it does not */
 	char version[48]; /* "0.3.21", or "" */
+	bool wide;        /* its integers have 64 bits */
 	/* private to blas_library.c */
+	int most;      /* threads that it may have started */
+	bool crippled; /* in a fork child, by threads that are not there: it stays with one */
+	int number;    /* of those opened in this process, from 0 */
+	int naming;    /* how its symbols are spelled */
 	void *handle, *libc;
 	void (*set_threads)(long);  /* int or long there: the same register */
 	void (*stop_workers)(void); /* OpenBLAS: joins them; the next call starts new ones */
@@ -38,13 +43,15 @@ struct cdm_blas_library {
 };
 
 /* Opens path with at most threads threads; core: OpenBLAS core type to ask for, or "". Fills *lib on success only.
- * -ELIBACC: the file cannot be loaded. Not to be called by two threads at once; the library is never closed. */
+ * -ELIBACC: the file cannot be loaded; -ELIBBAD: it has no dgemm. Not to be called by two threads at once; the library is never closed. */
 int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *core, int threads);
-/* An exported function, or NULL. */
-void *cdm_blas_symbol(const struct cdm_blas_library *lib, const char *name);
+/* The Fortran entry point of a routine ("dgemm"), or NULL. */
+void *cdm_blas_entry(const struct cdm_blas_library *lib, const char *routine);
 /* The number of threads of calls to come. No call may be running. */
 void cdm_blas_set_threads(struct cdm_blas_library *lib, int threads);
 
+/* What enter() does once for each thread and library. */
+void cdm_blas_enter_first(const struct cdm_blas_library *lib);
 /* Around every call into the library, on the calling thread. leave takes what enter returned. */
 int cdm_blas_enter(const struct cdm_blas_library *lib);
 void cdm_blas_leave(const struct cdm_blas_library *lib, int entered);

@@ -7,6 +7,7 @@
 
 #include "offload/base/log.h"
 #include "offload/base/sys.h"
+#include "offload/dev/cpus.h"
 #include "offload/dev/spawn.h"
 
 #ifndef MFD_CLOEXEC
@@ -82,7 +83,7 @@ static int find_tool(char *path, size_t cap)
 /* What decides where the cache is and which libraries there are; nothing else of the program's environment. */
 static void tool_environment(char **env, size_t max, char *buf, size_t cap)
 {
-	static const char *const pass[] = {"HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH"};
+	static const char *const pass[] = {"HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"};
 	struct cdm_text t;
 	size_t n = 0;
 
@@ -103,7 +104,7 @@ static void tool_environment(char **env, size_t max, char *buf, size_t cap)
 
 static int run_tool(const char *tool, const char *want, int threads, int out)
 {
-	char count[16], env_text[4096], *env[4];
+	char count[16], env_text[4096], *env[6];
 	const char *argv[] = {"cdm", "calibrate", "--child", "--threads", count, want ? "--blas" : NULL, want, NULL};
 
 	cdm_fmt(count, sizeof(count), "%d", threads);
@@ -135,10 +136,14 @@ static int measure(const char *want, int threads, uint64_t key, struct cdm_choic
 /* A file that names a library which the search did not find is not followed. */
 static int known(const struct cdm_blas_file *list, int n, const struct cdm_choice *c)
 {
-	for (int i = 0; i < n; i++)
-		if (!strcmp(list[i].path, c->library))
-			return 1;
-	return 0;
+	for (int s = 0; s < c->plan.settings; s++) {
+		int i = 0;
+		while (i < n && strcmp(list[i].path, c->plan.setting[s].library))
+			i++;
+		if (i == n)
+			return 0;
+	}
+	return 1;
 }
 
 int cdm_calibrate(const struct cdm_blas_file *list, int n, const char *want, int threads, struct cdm_choice *c)
@@ -160,12 +165,13 @@ int cdm_calibrate(const struct cdm_blas_file *list, int n, const char *want, int
 
 void cdm_calibrate_guess(const struct cdm_blas_file *list, int threads, struct cdm_choice *c)
 {
+	struct cdm_setting s = {.threads = threads ? threads : cdm_allowed_cpus()};
 	const char *type;
 
-	memset(c, 0, sizeof(*c));
-	cdm_fmt(c->library, sizeof(c->library), "%s", list[0].path);
+	cdm_fmt(s.library, sizeof(s.library), "%s", list[0].path);
 	if (cdm_blas_is_openblas(list[0].path) && cdm_blas_core_types(&type, 1))
-		cdm_fmt(c->core, sizeof(c->core), "%s", type);
-	c->threads = threads ? threads : cdm_allowed_cpus();
+		cdm_fmt(s.core, sizeof(s.core), "%s", type);
+	memset(c, 0, sizeof(*c));
+	cdm_plan_simple(&c->plan, &s);
 	c->crossover = (uint64_t)(CDM_DISPATCH_SHARE * CDM_DISPATCH_S * 20e9); /* at 20 GFLOP/s, a slow core */
 }

@@ -10,6 +10,7 @@
 
 #include "offload/base/sys.h"
 #include "offload/base/version.h"
+#include "offload/dev/cpus.h"
 
 /* ---- key -------------------------------------------------------------------------------------------- */
 
@@ -44,17 +45,6 @@ static void mix_cpu(uint64_t *h)
 			mix(h, r, sizeof(r));
 }
 
-int cdm_allowed_cpus(void)
-{
-	unsigned long mask[1024 / sizeof(long)];
-	int n = 0;
-	long bytes = cdm_sys3(SYS_sched_getaffinity, 0, sizeof(mask), (long)mask);
-
-	for (long i = 0; i < bytes / (long)sizeof(long); i++)
-		n += __builtin_popcountl(mask[i]);
-	return n > 0 ? n : 1;
-}
-
 uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *want, int threads)
 {
 	uint64_t h = FNV_START;
@@ -74,26 +64,84 @@ uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *wan
 
 /* ---- text ------------------------------------------------------------------------------------------- */
 
-static const char magic[] = "cdm-choice 1";
+static const char magic[] = "cdm-choice 2";
+static const char scalar_letters[] = "sdcz";
+
+/* A line of a table: "best gemm d square 0011112222222222"; none for a row that is as in a plan without rows. */
+static void print_row(struct cdm_text *t, const char *which, int family, int type, int aspect, const uint8_t *row,
+		      uint8_t usual)
+{
+	char digits[CDM_CLASSES + 1] = "";
+	bool differs = false;
+
+	for (int i = 0; i < CDM_CLASSES; i++) {
+		digits[i] = (char)('0' + row[i]);
+		differs |= row[i] != usual;
+	}
+	if (differs)
+		cdm_textf(t, "%s %s %c %s %s\n", which, cdm_family_name[family], scalar_letters[type],
+			  cdm_aspect_name[aspect], digits);
+}
+
+static void print_table(struct cdm_text *t, const char *which, const cdm_plan_table *table, uint8_t usual)
+{
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int s = 0; s < 4; s++)
+			for (int a = 0; a < CDM_ASPECTS; a++)
+				print_row(t, which, f, s, a, (*table)[f][s][a], usual);
+}
 
 void cdm_choice_print(struct cdm_text *t, const struct cdm_choice *c, uint64_t key)
 {
-	cdm_textf(t, "%s\nkey %lx\nlibrary %s\n", magic, (unsigned long)key, c->library);
-	if (c->core[0])
-		cdm_textf(t, "core %s\n", c->core);
-	cdm_textf(t, "threads %d\nmflops %lu\ncrossover %lu\nprovisional %lu\nend\n", c->threads,
-		  (unsigned long)c->mflops, (unsigned long)c->crossover, (unsigned long)c->provisional);
+	cdm_textf(t, "%s\nkey %lx\n", magic, (unsigned long)key);
+	for (int i = 0; i < c->plan.settings; i++) {
+		const struct cdm_setting *s = &c->plan.setting[i];
+		cdm_textf(t, "setting %d %s %s\n", s->threads, s->core[0] ? s->core : "-", s->library);
+	}
+	print_table(t, "best", &c->plan.best, 0);
+	print_table(t, "alone", &c->plan.alone, (uint8_t)cdm_plan_first_alone(&c->plan));
+	cdm_textf(t, "mflops %lu\ncrossover %lu\ndetailed %lu\nprovisional %lu\nend\n", (unsigned long)c->mflops,
+		  (unsigned long)c->crossover, (unsigned long)c->detailed, (unsigned long)c->provisional);
 }
 
-static int number(const char *s, size_t len, unsigned base, uint64_t *v)
+/* A part of a line, up to a space or the line's end. */
+struct word {
+	const char *s;
+	size_t len;
+};
+
+static struct word next_word(const char **at, const char *end)
+{
+	struct word w = {*at, 0};
+
+	while (w.s + w.len < end && w.s[w.len] != ' ')
+		w.len++;
+	*at = w.s + w.len < end ? w.s + w.len + 1 : end;
+	return w;
+}
+
+static bool is(struct word w, const char *text)
+{
+	return strlen(text) == w.len && !memcmp(w.s, text, w.len);
+}
+
+static int index_of(struct word w, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (is(w, names[i]))
+			return i;
+	return -1;
+}
+
+static int number(struct word w, unsigned base, uint64_t *v)
 {
 	static const char digits[] = "0123456789abcdef";
 	uint64_t n = 0;
 
-	if (!len)
+	if (!w.len)
 		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		const char *d = memchr(digits, s[i], base);
+	for (size_t i = 0; i < w.len; i++) {
+		const char *d = memchr(digits, w.s[i], base);
 		if (!d || __builtin_mul_overflow(n, base, &n) || __builtin_add_overflow(n, (uint64_t)(d - digits), &n))
 			return -EINVAL;
 	}
@@ -101,88 +149,109 @@ static int number(const char *s, size_t len, unsigned base, uint64_t *v)
 	return 0;
 }
 
-static int word(const char *s, size_t len, char *buf, size_t cap)
+static int copy(struct word w, char *buf, size_t cap)
 {
-	if (!len || len >= cap)
+	if (!w.len || w.len >= cap)
 		return -EINVAL;
-	memcpy(buf, s, len);
-	buf[len] = '\0';
+	memcpy(buf, w.s, w.len);
+	buf[w.len] = '\0';
 	return 0;
 }
 
-enum field { F_KEY, F_LIBRARY, F_CORE, F_THREADS, F_MFLOPS, F_CROSSOVER, F_PROVISIONAL, F_COUNT };
-static const char *const field_names[F_COUNT] = {"key",    "library",   "core",       "threads",
-						 "mflops", "crossover", "provisional"};
+static const char *const number_names[] = {"key", "mflops", "crossover", "detailed", "provisional"};
+enum { NUMBERS = sizeof(number_names) / sizeof(*number_names) };
 
 struct parsed {
 	struct cdm_choice c;
-	uint64_t key, threads;
-	unsigned seen; /* bit per field */
+	uint64_t number[NUMBERS];
+	unsigned seen; /* bit per number */
+	bool rows;     /* met: there are no more settings */
 };
 
-static int parse_field(struct parsed *p, int field, const char *s, size_t len)
+/* The rest of the line: a library's path may have spaces. */
+static int parse_setting(struct parsed *p, const char *at, const char *end)
 {
-	if (p->seen & 1u << field)
+	struct cdm_plan *plan = &p->c.plan;
+	struct cdm_setting *s = &plan->setting[plan->settings];
+	uint64_t threads;
+
+	if (p->rows || plan->settings == CDM_SETTINGS || number(next_word(&at, end), 10, &threads) || threads > 4096)
 		return -EINVAL;
-	p->seen |= 1u << field;
-	switch (field) {
-	case F_KEY:
-		return number(s, len, 16, &p->key);
-	case F_LIBRARY:
-		return word(s, len, p->c.library, sizeof(p->c.library));
-	case F_CORE:
-		return word(s, len, p->c.core, sizeof(p->c.core));
-	case F_THREADS:
-		return number(s, len, 10, &p->threads);
-	case F_MFLOPS:
-		return number(s, len, 10, &p->c.mflops);
-	case F_CROSSOVER:
-		return number(s, len, 10, &p->c.crossover);
-	default:
-		return number(s, len, 10, &p->c.provisional);
-	}
+	struct word core = next_word(&at, end), path = {at, (size_t)(end - at)};
+	if ((!is(core, "-") && copy(core, s->core, sizeof(s->core))) || copy(path, s->library, sizeof(s->library)))
+		return -EINVAL;
+	s->threads = (int)threads;
+	plan->settings++;
+	memset(plan->alone, cdm_plan_first_alone(plan), sizeof(plan->alone));
+	return 0;
+}
+
+static int parse_row(struct parsed *p, cdm_plan_table *table, const char *at, const char *end)
+{
+	int family = index_of(next_word(&at, end), cdm_family_name, CDM_FAMILIES);
+	struct word scalar = next_word(&at, end);
+	int aspect = index_of(next_word(&at, end), cdm_aspect_name, CDM_ASPECTS);
+	struct word digits = next_word(&at, end);
+	const char *letter = scalar.len == 1 ? memchr(scalar_letters, scalar.s[0], 4) : NULL;
+
+	if (family < 0 || aspect < 0 || !letter || digits.len != CDM_CLASSES)
+		return -EINVAL;
+	for (int i = 0; i < CDM_CLASSES; i++)
+		(*table)[family][letter - scalar_letters][aspect][i] = (uint8_t)(digits.s[i] - '0');
+	p->rows = true;
+	return 0;
 }
 
 static int parse_line(struct parsed *p, const char *line, size_t len)
 {
-	const char *space = memchr(line, ' ', len);
+	const char *at = line, *end = line + len;
+	struct word name = next_word(&at, end);
+	int n = index_of(name, number_names, NUMBERS);
 
-	for (int f = 0; space && f < F_COUNT; f++)
-		if (!strncmp(line, field_names[f], (size_t)(space - line)) && !field_names[f][space - line])
-			return parse_field(p, f, space + 1, len - (size_t)(space + 1 - line));
-	return -EINVAL;
+	if (is(name, "setting"))
+		return parse_setting(p, at, end);
+	if (is(name, "best") || is(name, "alone"))
+		return parse_row(p, is(name, "best") ? &p->c.plan.best : &p->c.plan.alone, at, end);
+	if (n < 0 || p->seen & 1u << n)
+		return -EINVAL;
+	p->seen |= 1u << n;
+	return number((struct word){at, (size_t)(end - at)}, n ? 10 : 16, &p->number[n]);
 }
 
 static bool complete(const struct parsed *p)
 {
-	return (p->seen | 1u << F_CORE) == (1u << F_COUNT) - 1 && p->c.library[0] == '/' && p->threads >= 1 &&
-	       p->threads <= 4096;
+	return p->seen == (1u << NUMBERS) - 1 && cdm_plan_is_valid(&p->c.plan);
+}
+
+/* The lines up to "end". */
+static int parse_lines(struct parsed *p, const char *text)
+{
+	for (bool first = true;; first = false) {
+		size_t len = strcspn(text, "\n");
+		struct word line = {text, len};
+		if (text[len] != '\n')
+			return -EINVAL; /* cut short: "end" not met */
+		if (first ? !is(line, magic) : !is(line, "end") && parse_line(p, text, len))
+			return -EINVAL;
+		if (!first && is(line, "end"))
+			return 0;
+		text += len + 1;
+	}
 }
 
 int cdm_choice_parse(const char *text, uint64_t key, struct cdm_choice *c)
 {
 	struct parsed p;
-	bool first = true;
 
 	memset(&p, 0, sizeof(p));
-	for (;;) {
-		size_t len = strcspn(text, "\n");
-		if (text[len] != '\n')
-			return -EINVAL; /* cut short: "end" not met */
-		if (first ? len != strlen(magic) || strncmp(text, magic, len) : 0)
-			return -EINVAL;
-		if (!first && len == 3 && !strncmp(text, "end", 3))
-			break;
-		if (!first && parse_line(&p, text, len))
-			return -EINVAL;
-		first = false;
-		text += len + 1;
-	}
-	if (!complete(&p))
+	if (parse_lines(&p, text) || !complete(&p))
 		return -EINVAL;
-	if (p.key != key)
+	if (p.number[0] != key)
 		return -ESTALE;
-	p.c.threads = (int)p.threads;
+	p.c.mflops = p.number[1];
+	p.c.crossover = p.number[2];
+	p.c.detailed = p.number[3];
+	p.c.provisional = p.number[4];
 	*c = p.c;
 	return 0;
 }

@@ -1,9 +1,9 @@
-/* The calibrated choice of compute library and settings, and its file in the user's cache.
+/* The calibrated plan of compute libraries and settings, and its file in the user's cache.
  *
  *	$XDG_CACHE_HOME/cdm/blas-<key>   or   $HOME/.cache/cdm/blas-<key>
  *
  * The key is a hash of everything that the choice depends on: libcdm's version, the CPU's model, the number of
- * allowed CPUs, CDM_THREADS, CDM_BLAS, and path, size and modification time of every candidate library. A file is
+ * CPUs that it may use, CDM_THREADS, CDM_BLAS, and path, size and modification time of every candidate library. A file is
  * believed only if it belongs to the user and nobody else may write it. No allocation; thread-safe.
  */
 #ifndef CDM_DEV_CHOICE_H
@@ -13,22 +13,20 @@
 #include <stdint.h>
 
 #include "offload/base/fmt.h"
-#include "offload/dev/blas_find.h"
+#include "offload/dev/plan.h"
 
-#define CDM_CHOICE_MAX 2048          /* bytes of a choice as text */
+#define CDM_CHOICE_MAX 16384         /* bytes of a choice as text */
 #define CDM_CHOICE_PROVISIONAL_S 600 /* by the file's modification time */
 
 struct cdm_choice {
-	char library[CDM_BLAS_PATH]; /* absolute */
-	char core[32];               /* OpenBLAS core type to ask for; "": the library's own guess */
-	int threads;                 /* >= 1 */
-	uint64_t mflops;             /* measured, in 1e6 flop/s; 0: not measured */
-	uint64_t crossover;          /* flops from which a call is worth offloading */
-	uint64_t provisional;        /* 1: others kept the CPUs busy meanwhile; valid for CDM_CHOICE_PROVISIONAL_S */
+	struct cdm_plan plan;
+	uint64_t mflops;    /* of setting 0, measured, in 1e6 flop/s; 0: not measured */
+	uint64_t crossover; /* flops from which a call is worth offloading */
+	uint64_t
+		detailed; /* 1: every type and aspect was measured, by `cdm calibrate`; else d and square stand for all */
+	uint64_t provisional; /* 1: others kept the CPUs busy meanwhile; valid for CDM_CHOICE_PROVISIONAL_S */
 };
 
-/* CPUs that this process may run on, at least 1. */
-int cdm_allowed_cpus(void);
 /* want and threads as in the configuration (NULL and 0: automatic). */
 uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *want, int threads);
 

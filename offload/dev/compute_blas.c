@@ -14,32 +14,29 @@
 #include "offload/base/stats.h"
 #include "offload/dev/blas_library.h"
 #include "offload/dev/calibrate.h"
+#include "offload/dev/cpus.h"
 #include "offload/dev/dev.h"
 #include "offload/dev/fortran_call.h"
+#include "offload/dev/team.h"
 
-/* Written by open(), constant afterwards, but for the thread count in a fork child. */
-static struct {
+/* A library of the plan. Opened when a call first wants it (the first one: at once), and never closed. */
+struct instance {
+	_Atomic int state; /* enum; what follows is constant once it is OPEN, but for the library's thread count */
 	struct cdm_blas_library lib;
-	struct cdm_choice choice;
 	void *entry[CDM_MAX_ROUTINES];
-	bool wide; /* its integers have 64 bits */
+	cdm_counter calls;
+};
+enum { CLOSED, OPEN, FAILED };
+
+static struct {
+	struct instance instance[CDM_SETTINGS];
+	struct cdm_choice choice;
+	int8_t family[CDM_MAX_ROUTINES];
 	char description[CDM_BLAS_PATH + 160];
-	bool in_turn; /* calls run one at a time */
-	cdm_lock turn;
+	_Atomic bool single; /* only the first library: its threads are all there is */
+	bool in_turn;        /* calls run one at a time */
+	cdm_lock turn, opening;
 } blas;
-
-/* The library's Fortran entry point, with 32-bit integers or, failing that, with 64-bit ones. */
-static void *entry_of(const char *routine)
-{
-	char name[CDM_ROUTINE_NAME + 8];
-
-	cdm_fmt(name, sizeof(name), "%s_", routine);
-	void *fn = cdm_blas_symbol(&blas.lib, name);
-	if (fn)
-		return fn;
-	cdm_fmt(name, sizeof(name), "%s_64_", routine);
-	return cdm_blas_symbol(&blas.lib, name);
-}
 
 /* ---- a limited address space ------------------------------------------------------------------------ */
 
@@ -48,6 +45,12 @@ static void *entry_of(const char *routine)
  * one call at a time runs, after a first one that maps what all of them need. */
 #define ROOM_LIBRARY ((uint64_t)1 << 30)
 #define ROOM_THREAD ((uint64_t)256 << 20)
+
+/* The threads to plan for; 0: as many as there are CPUs. */
+static int threads_asked(void)
+{
+	return cdm_config.threads ? cdm_config.threads : cdm_wanted_threads();
+}
 
 /* Bytes of address space in use; 0: unknown. */
 static uint64_t address_space(void)
@@ -68,7 +71,7 @@ static uint64_t address_space(void)
 static bool enough_room(void)
 {
 	struct rlimit limit;
-	uint64_t threads = (uint64_t)(cdm_config.threads ? cdm_config.threads : cdm_allowed_cpus());
+	uint64_t threads = (uint64_t)(threads_asked() ? threads_asked() : cdm_allowed_cpus());
 
 	if (cdm_sys6(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return true;
@@ -83,9 +86,9 @@ static void map_buffers(void)
 	double one = 1, zero = 0;
 	size_t bytes = (size_t)(n * n) * sizeof(double);
 	char *memory = cdm_sys_mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	void *dgemm = entry_of("dgemm");
+	const struct cdm_blas_library *lib = &blas.instance[0].lib;
 
-	if (!dgemm || cdm_sys_failed(memory))
+	if (cdm_sys_failed(memory))
 		return;
 	char *a = memory, *b = a + bytes, *c = b + bytes;
 	struct cdm_call call = {
@@ -95,9 +98,9 @@ static void map_buffers(void)
 		.returns = 'v',
 		.arg = {"N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c, &n},
 	};
-	int entered = cdm_blas_enter(&blas.lib);
-	cdm_fortran_call(dgemm, &call, true);
-	cdm_blas_leave(&blas.lib, entered);
+	int entered = cdm_blas_enter(lib);
+	cdm_fortran_call(cdm_blas_entry(lib, "dgemm"), &call, true);
+	cdm_blas_leave(lib, entered);
 	cdm_sys_munmap(memory, 3 * bytes);
 }
 
@@ -108,31 +111,35 @@ static void describe_choice(bool measured)
 	struct cdm_text t;
 
 	cdm_text_init(&t, blas.description, sizeof(blas.description));
-	cdm_blas_describe(&blas.lib, &t);
+	cdm_blas_describe(&blas.instance[0].lib, &t);
 	if (measured)
 		cdm_textf(&t, ", %.1f GFLOP/s", (double)blas.choice.mflops / 1e3);
 	else
 		cdm_textf(&t, ", not calibrated");
-	cdm_textf(&t, " (%s)", blas.choice.library);
+	cdm_textf(&t, " (%s)", blas.choice.plan.setting[0].library);
 }
 
-static void resolve_entries(void)
+static int open_instance(struct instance *i, const struct cdm_setting *s)
 {
-	blas.wide = !cdm_blas_symbol(&blas.lib, "dgemm_");
-	for (int i = 0; i < cdm_routine_count && i < CDM_MAX_ROUTINES; i++)
-		blas.entry[i] = entry_of(cdm_routines[i].name);
+	int ret = cdm_blas_open(&i->lib, s->library, s->core, s->threads);
+
+	if (!ret)
+		for (int r = 0; r < cdm_routine_count && r < CDM_MAX_ROUTINES; r++)
+			i->entry[r] = cdm_blas_entry(&i->lib, cdm_routines[r].name);
+	atomic_store(&i->state, ret ? FAILED : OPEN);
+	return ret;
 }
 
 static int open_choice(const struct cdm_choice *c, bool measured)
 {
-	int ret = cdm_blas_open(&blas.lib, c->library, c->core, c->threads);
+	int ret = open_instance(&blas.instance[0], &c->plan.setting[0]);
 
 	if (ret)
 		return ret;
-	if (!entry_of("dgemm"))
-		return -ELIBBAD;
 	blas.choice = *c;
-	resolve_entries();
+	atomic_store(&blas.single, blas.in_turn || !blas.instance[0].lib.isolated);
+	for (int r = 0; r < cdm_routine_count && r < CDM_MAX_ROUTINES; r++)
+		blas.family[r] = (int8_t)cdm_plan_family(cdm_routines[r].name);
 	if (blas.in_turn)
 		map_buffers();
 	describe_choice(measured);
@@ -148,11 +155,11 @@ static int open_best(const char *want)
 
 	if (!n)
 		return -ENOENT;
-	int ret = cdm_calibrate(list, n, want, cdm_config.threads, &c);
+	int ret = cdm_calibrate(list, n, want, threads_asked(), &c);
 	if (!ret && !open_choice(&c, true))
 		return 0;
 	for (int i = 0; i < n; i++) {
-		cdm_calibrate_guess(&list[i], cdm_config.threads, &c);
+		cdm_calibrate_guess(&list[i], threads_asked(), &c);
 		if (!open_choice(&c, false))
 			return 0;
 	}
@@ -178,14 +185,94 @@ static int open_wanted(void)
 
 /* ---- calls ------------------------------------------------------------------------------------------ */
 
+static void give_up(int n)
+{
+	const struct cdm_setting *s = &blas.choice.plan.setting[n];
+
+	cdm_log(CDM_LOG_INFO, "%s cannot be opened a second time or beside another library", s->library);
+	if (s->threads == 1)
+		atomic_store(&blas.single, true); /* calls beside the team's are the team's library's business */
+}
+
+/* A further library of the plan, opened now if need be. NULL: it cannot be used, or another thread is opening one. */
+static struct instance *instance_get(int n)
+{
+	struct instance *i = &blas.instance[n];
+	uint64_t mask;
+
+	if (atomic_load_explicit(&i->state, memory_order_acquire) == OPEN)
+		return i;
+	if (atomic_load(&blas.single) || atomic_load(&i->state) == FAILED || !cdm_lock_try(&blas.opening))
+		return NULL;
+	if (atomic_load(&i->state) == CLOSED) {
+		cdm_sys_block_sent(&mask);
+		if (open_instance(i, &blas.choice.plan.setting[n]))
+			give_up(n);
+		cdm_sys_unblock(&mask);
+	}
+	cdm_lock_drop(&blas.opening);
+	return atomic_load(&i->state) == OPEN ? i : NULL;
+}
+
+static bool has(const struct instance *i, int routine)
+{
+	return routine >= 0 && routine < cdm_routine_count && routine < CDM_MAX_ROUTINES && i->entry[routine];
+}
+
 static bool blas_supports(int routine)
 {
-	return routine >= 0 && routine < cdm_routine_count && routine < CDM_MAX_ROUTINES && blas.entry[routine];
+	return has(&blas.instance[0], routine);
 }
 
 static void *blas_entry(int routine)
 {
-	return blas_supports(routine) && !blas.wide ? blas.entry[routine] : NULL;
+	return blas_supports(routine) && !blas.instance[0].lib.wide ? blas.instance[0].entry[routine] : NULL;
+}
+
+static int setting_for(const struct cdm_call *c, bool alone)
+{
+	int family = blas.family[c->routine];
+	const cdm_plan_table *table = alone ? &blas.choice.plan.alone : &blas.choice.plan.best;
+
+	if (family < 0) /* not measured: as the largest products */
+		return alone ? (*table)[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][CDM_CLASSES - 1] : 0;
+	return (*table)[family][cdm_routines[c->routine].type][cdm_plan_aspect_of(c, family)][cdm_plan_class(c->flops)];
+}
+
+/* The library for a call that may use so many threads. What lacks the routine, or cannot be opened, is not for it. */
+static struct instance *choose(const struct cdm_call *c, bool alone)
+{
+	struct instance *i = instance_get(setting_for(c, alone));
+
+	return i && has(i, c->routine) ? i : NULL;
+}
+
+static int run_in(struct instance *i, struct cdm_call *c)
+{
+	int entered = cdm_blas_enter(&i->lib);
+	int ret = cdm_fortran_call(i->entry[c->routine], c, i->lib.wide);
+
+	cdm_blas_leave(&i->lib, entered);
+	cdm_count(&i->calls, 1);
+	return ret;
+}
+
+/* Where every setting can be used: the one that the plan names, with the team or alone. */
+static int run_planned(struct cdm_call *c)
+{
+	struct cdm_seat seat;
+	int best = setting_for(c, false);
+
+	cdm_team_enter(&seat, blas.choice.plan.setting[best].threads, c->flops);
+	struct instance *i = choose(c, seat.threads == 1);
+	if (!i)
+		i = choose(c, true);
+	bool team = i && seat.threads > 1 && i->lib.most > 1;
+	if (team && seat.threads != i->lib.threads)
+		cdm_blas_set_threads(&i->lib, seat.threads);
+	int ret = run_in(i ? i : &blas.instance[0], c);
+	cdm_team_leave(&seat);
+	return ret;
 }
 
 /* -EOVERFLOW, and nothing computed: a size beyond the library's integers. A cancelled thread would leave the library
@@ -199,16 +286,12 @@ static int blas_run(struct cdm_call *c)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (blas.in_turn)
 		cdm_lock_take(&blas.turn);
-	int entered = cdm_blas_enter(&blas.lib);
-	ret = cdm_fortran_call(blas.entry[c->routine], c, blas.wide);
-	cdm_blas_leave(&blas.lib, entered);
+	ret = atomic_load_explicit(&blas.single, memory_order_relaxed) ? run_in(&blas.instance[0], c) : run_planned(c);
 	if (blas.in_turn)
 		cdm_lock_drop(&blas.turn);
 	pthread_setcancelstate(cancel, NULL);
 	return ret;
 }
-
-/* ---- the rest --------------------------------------------------------------------------------------- */
 
 /* ---- threads ------------------------------------------------------------------------------------------ */
 
@@ -267,14 +350,18 @@ static double blas_crossover(void)
 static void blas_fork_prepare(void)
 {
 	atomic_store(&workers, 0);
-	if (blas.lib.handle)
-		cdm_blas_fork_prepare(&blas.lib);
+	for (int n = 0; n < CDM_SETTINGS; n++)
+		if (atomic_load(&blas.instance[n].state) == OPEN)
+			cdm_blas_fork_prepare(&blas.instance[n].lib);
 }
 
 static void blas_fork_child(void)
 {
-	if (blas.lib.handle)
-		cdm_blas_fork_child(&blas.lib);
+	cdm_team_child();
+	cdm_lock_reset(&blas.opening);
+	for (int n = 0; n < CDM_SETTINGS; n++)
+		if (atomic_load(&blas.instance[n].state) == OPEN)
+			cdm_blas_fork_child(&blas.instance[n].lib);
 }
 
 static int blas_open(void)

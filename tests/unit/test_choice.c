@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "offload/dev/choice.h"
+#include "offload/dev/cpus.h"
 
 static char dir[64];
 
@@ -33,10 +34,14 @@ TestSuite(choice, .init = temporary_cache, .fini = remove_cache);
 
 static struct cdm_choice sample(void)
 {
-	struct cdm_choice c = {.threads = 7, .mflops = 123456, .crossover = 987654};
+	struct cdm_choice c = {.mflops = 123456, .crossover = 987654, .detailed = 1};
+	struct cdm_setting team = {.library = "/a directory/libx.so.1", .core = "Haswell", .threads = 7};
+	struct cdm_setting other = {.library = "/b/liby.so", .threads = 1};
 
-	strcpy(c.library, "/a directory/libx.so.1");
-	strcpy(c.core, "Haswell");
+	cdm_plan_simple(&c.plan, &team);
+	c.plan.setting[c.plan.settings++] = other;
+	c.plan.best[CDM_FAMILY_GETRF][CDM_Z][CDM_WIDE][3] = 2;
+	c.plan.alone[CDM_FAMILY_GEMM][CDM_S][CDM_DEEP][CDM_CLASSES - 1] = 2;
 	return c;
 }
 
@@ -44,11 +49,17 @@ static void expect_sample(const struct cdm_choice *c)
 {
 	struct cdm_choice want = sample();
 
-	cr_assert_str_eq(c->library, want.library);
-	cr_assert_str_eq(c->core, want.core);
-	cr_assert_eq(c->threads, want.threads);
+	cr_assert_eq(c->plan.settings, want.plan.settings);
+	for (int i = 0; i < want.plan.settings; i++) {
+		cr_assert_str_eq(c->plan.setting[i].library, want.plan.setting[i].library);
+		cr_assert_str_eq(c->plan.setting[i].core, want.plan.setting[i].core);
+		cr_assert_eq(c->plan.setting[i].threads, want.plan.setting[i].threads);
+	}
+	cr_assert_eq(memcmp(c->plan.best, want.plan.best, sizeof(c->plan.best)), 0);
+	cr_assert_eq(memcmp(c->plan.alone, want.plan.alone, sizeof(c->plan.alone)), 0);
 	cr_assert_eq(c->mflops, want.mflops);
 	cr_assert_eq(c->crossover, want.crossover);
+	cr_assert_eq(c->detailed, want.detailed);
 }
 
 static void print_sample(char *text, uint64_t key)
@@ -95,24 +106,38 @@ Test(choice, damage_is_refused_or_harmless)
 			strcpy(text, good);
 			text[i] = (char)b;
 			if (!cdm_choice_parse(text, 5, &c))
-				cr_assert(c.threads >= 1 && c.threads <= 4096 && c.library[0] == '/');
+				cr_assert(cdm_plan_is_valid(&c.plan));
 		}
 }
+
+#define HEAD "cdm-choice 2\nkey 5\n"
+#define TAIL "mflops 1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"
 
 Test(choice, bad_fields)
 {
 	static const char *const bad[] = {
 		"",
 		"\n",
-		"cdm-choice 2\nkey 5\nlibrary /l\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
-		"cdm-choice 1\nkey 5\nlibrary l\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
-		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 0\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
-		("cdm-choice 1\nkey 5\nlibrary /l\nthreads 99999999999999999999\nmflops 1\ncrossover 1\nprovisional "
-		 "0\nend\n"),
-		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nend\n",
-		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\ncrossover 1\nprovisional 0\nend\n",
-		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\nmflops -1\ncrossover 1\nprovisional 0\nend\n",
-		"cdm-choice 1\nkey 5\nlibrary /l\nthreads 1\nmflops 1\ncrossover 1\nprovisional 0\nother 1\nend\n",
+		("cdm-choice 1\nkey 5\nsetting 1 - /l\nmflops 1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		HEAD "setting 1 - l\n" TAIL,
+		HEAD "setting 0 - /l\n" TAIL,
+		HEAD "setting 99999999999999999999 - /l\n" TAIL,
+		HEAD "setting 5000 - /l\n" TAIL,
+		HEAD "setting 1 /l\n" TAIL,
+		HEAD "setting 1 -\n" TAIL,
+		HEAD "" TAIL,
+		HEAD "setting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\n" TAIL,
+		HEAD "setting 1 - /l\nbest gemm d square 1000000000000000\n" TAIL,
+		HEAD "setting 2 - /l\nsetting 1 - /l\nalone gemm d square 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nbest gemm d square 000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nbest gemm q square 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nbest gemm d round 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nbest gelsd d square 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nbest gemm d square 0000000000000000\nsetting 1 - /l\n" TAIL,
+		HEAD "key 5\nsetting 1 - /l\n" TAIL,
+		("cdm-choice 2\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		("cdm-choice 2\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		HEAD "setting 1 - /l\nother 1\n" TAIL,
 	};
 	struct cdm_choice c;
 
@@ -258,4 +283,22 @@ Test(choice, search_finds_each_file_once)
 	cr_assert_eq(cdm_blas_find("/nonexistent", f, CDM_BLAS_MAX), 0);
 	cr_assert_eq(cdm_blas_find("no such library", f, CDM_BLAS_MAX), 0);
 	cr_assert_eq(cdm_blas_find(NULL, f, 0), 0);
+}
+
+Test(choice, wheels_are_found)
+{
+	struct cdm_blas_file f[CDM_BLAS_MAX];
+	char path[256];
+	bool found = false;
+
+	setenv("VIRTUAL_ENV", dir, 1);
+	snprintf(path, sizeof(path), "mkdir -p '%s/lib/python3.99/site-packages/numpy.libs'", dir);
+	cr_assert_eq(system(path), 0);
+	make_file("lib/python3.99/site-packages/numpy.libs/libscipy_openblas64_-0123.so");
+	make_file("lib/python3.99/site-packages/numpy.libs/libgfortran-4567.so");
+	for (int i = 0, n = cdm_blas_find(NULL, f, CDM_BLAS_MAX); i < n; i++) {
+		found |= strstr(f[i].path, "libscipy_openblas64_-0123") != NULL;
+		cr_assert_null(strstr(f[i].path, "libgfortran"));
+	}
+	cr_assert(found);
 }

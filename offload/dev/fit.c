@@ -1,0 +1,40 @@
+#include "offload/dev/fit.h"
+
+int cdm_fit_threads(const struct cdm_fit *fit, int want)
+{
+	int n = want >> fit->halvings;
+
+	return n > 1 ? n : 1;
+}
+
+static void shrink(struct cdm_fit *fit, int want)
+{
+	fit->strikes = fit->calm = 0;
+	if (cdm_fit_threads(fit, want) > 1)
+		fit->halvings++;
+	fit->patience = fit->patience ? fit->patience * 2 : CDM_FIT_PATIENCE;
+	if (fit->patience > CDM_FIT_PATIENCE_MAX)
+		fit->patience = CDM_FIT_PATIENCE_MAX;
+}
+
+static void grow(struct cdm_fit *fit)
+{
+	fit->calm = 0;
+	if (fit->halvings)
+		fit->halvings--;
+	else
+		fit->patience = 0; /* all threads, and all is well: what was has been forgotten */
+}
+
+void cdm_fit_observe(struct cdm_fit *fit, int want, uint64_t wall, uint64_t cpu)
+{
+	if ((double)cpu < (1 - CDM_FIT_STARVED) * (double)wall) {
+		fit->calm = 0;
+		if (++fit->strikes >= CDM_FIT_STRIKES)
+			shrink(fit, want);
+		return;
+	}
+	fit->strikes = 0;
+	if (++fit->calm >= (fit->patience ? fit->patience : CDM_FIT_PATIENCE))
+		grow(fit);
+}

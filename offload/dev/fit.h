@@ -1,0 +1,28 @@
+/* How many threads pay while others use the CPUs, too: other programs, or the program's own threads.
+ *
+ * A team waits for its slowest member. So when the calling thread finds that it was kept from its CPU for a good part of a
+ * long call, the next calls get half the threads; after a while without that, twice as many are tried again, and the while
+ * becomes longer each time that this fails. Pure; no locks, clocks or system calls: the caller measures.
+ */
+#ifndef CDM_DEV_FIT_H
+#define CDM_DEV_FIT_H
+
+#include <stdint.h>
+
+#define CDM_FIT_STARVED 0.15 /* of a call's time without a CPU */
+#define CDM_FIT_STRIKES 2    /* such calls in a row, before the team shrinks */
+#define CDM_FIT_PATIENCE 8   /* undisturbed calls, before it grows again */
+#define CDM_FIT_PATIENCE_MAX 512
+
+/* Zero is the start: as many threads as are asked for. */
+struct cdm_fit {
+	int halvings; /* of the threads asked for */
+	int strikes, calm, patience;
+};
+
+/* Of want threads, those that pay now: 1 to want. */
+int cdm_fit_threads(const struct cdm_fit *fit, int want);
+/* A call of want threads, of which it got cdm_fit_threads(), took wall ns, of which its calling thread had a CPU for cpu ns. */
+void cdm_fit_observe(struct cdm_fit *fit, int want, uint64_t wall, uint64_t cpu);
+
+#endif

@@ -1,0 +1,102 @@
+#include "offload/dev/team.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "offload/base/config.h"
+#include "offload/base/lock.h"
+#include "offload/base/stats.h"
+#include "offload/dev/cpus.h"
+#include "offload/dev/fit.h"
+
+#define WATCHED 20e6 /* flops: some 0.2 ms at least, a thousand times what the two clocks cost */
+
+static cdm_lock team;
+static _Atomic int alone;   /* calls that run on one thread */
+static _Atomic int waiting; /* for the team */
+static struct cdm_fit fit;
+static cdm_lock fit_lock;
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static int fitting(int want)
+{
+	cdm_lock_take(&fit_lock);
+	int n = cdm_fit_threads(&fit, want);
+	cdm_lock_drop(&fit_lock);
+	return n;
+}
+
+/* With the callers there are, each has two CPUs or more: then turns with all of them beat one CPU each. */
+static bool worth_waiting(int cpus)
+{
+	return 2 * (atomic_load(&alone) + atomic_load(&waiting) + 2) <= cpus;
+}
+
+static bool take_team(int cpus)
+{
+	if (cdm_lock_try(&team))
+		return true;
+	if (!worth_waiting(cpus))
+		return false;
+	atomic_fetch_add(&waiting, 1);
+	cdm_lock_take(&team);
+	atomic_fetch_sub(&waiting, 1);
+	return true;
+}
+
+/* The caller's threads; more than 1: it holds the team. */
+static int grant(int want)
+{
+	if (want < 2)
+		return 1;
+	int cpus = cdm_config.threads ? want : cdm_allowed_cpus(), n = fitting(want);
+
+	if (n < 2 || cpus < 2 || !take_team(cpus))
+		return 1;
+	int room = cpus - atomic_load(&alone);
+	n = n < room ? n : room;
+	if (n > 1)
+		return n;
+	cdm_lock_drop(&team);
+	return 1;
+}
+
+void cdm_team_enter(struct cdm_seat *seat, int want, double flops)
+{
+	seat->want = want;
+	seat->threads = grant(want);
+	if (seat->threads == 1)
+		atomic_fetch_add(&alone, 1);
+	seat->timed = want > 1 && flops >= WATCHED;
+	if (!seat->timed)
+		return;
+	seat->wall = cdm_now_ns();
+	seat->cpu = cpu_ns();
+}
+
+void cdm_team_leave(const struct cdm_seat *seat)
+{
+	if (seat->timed && cdm_lock_try(&fit_lock)) {
+		cdm_fit_observe(&fit, seat->want, cdm_now_ns() - seat->wall, cpu_ns() - seat->cpu);
+		cdm_lock_drop(&fit_lock);
+	}
+	if (seat->threads == 1)
+		atomic_fetch_sub(&alone, 1);
+	else
+		cdm_lock_drop(&team);
+}
+
+void cdm_team_child(void)
+{
+	cdm_lock_reset(&team);
+	cdm_lock_reset(&fit_lock);
+	atomic_store(&alone, 0);
+	atomic_store(&waiting, 0);
+}

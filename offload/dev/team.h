@@ -1,0 +1,27 @@
+/* Threads that fit: who computes with how many.
+ *
+ * One call at a time has the team, all threads of the first setting, less one for each call that runs beside it. The others run alone, on
+ * one thread each, in a library of their own: they neither wait for the team nor start one that the cores have no room for.
+ * Where there are cores enough for the callers to take turns with all of them, they do.
+ *
+ * Thread-safe. A caller holds the team while it computes and waits for nothing then.
+ */
+#ifndef CDM_DEV_TEAM_H
+#define CDM_DEV_TEAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cdm_seat {
+	int want, threads; /* threads > 1: the team is the caller's */
+	bool timed;
+	uint64_t wall, cpu; /* when it began, ns */
+};
+
+/* want: the threads that would be best with the machine to oneself; flops: of the call, for calls too short to be watched. */
+void cdm_team_enter(struct cdm_seat *seat, int want, double flops);
+void cdm_team_leave(const struct cdm_seat *seat);
+/* Fork child: nobody computes. */
+void cdm_team_child(void);
+
+#endif

@@ -1,0 +1,35 @@
+/* The survey: every setting at points that stand for the classes of the plan, and the plan that follows. */
+#ifndef CDM_TOOLS_SURVEY_H
+#define CDM_TOOLS_SURVEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "offload/dev/plan.h"
+#include "tools/measure.h"
+
+#define SURVEY_MAX 10
+
+/* A library in a process that runs, and a number of threads. */
+struct candidate {
+	struct measured *process;
+	int threads;
+};
+
+struct survey {
+	struct candidate candidate[SURVEY_MAX]; /* [0]: the best for large work */
+	int candidates;
+	bool detailed;                  /* all types and aspects, and larger classes */
+	bool disturbed;                 /* others kept the CPUs busy: a team seems slower than it is */
+	uint64_t soft, hard;            /* ns: start no more; wait no longer */
+	void (*progress)(double share); /* called after each point; NULL: nobody wants to know */
+	float seconds[CDM_FAMILIES][4][CDM_ASPECTS][CDM_CLASSES][SURVEY_MAX]; /* best; 0: not measured */
+};
+
+void survey_run(struct survey *s);
+/* The settings worth having, at most CDM_SETTINGS, and who computes what. */
+void survey_plan(const struct survey *s, struct cdm_plan *plan);
+/* The shape that stands for a class. False: the family has no such aspect. */
+bool survey_point(int family, int type, int aspect, int size, struct point *p);
+
+#endif
