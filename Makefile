@@ -54,6 +54,10 @@ $B/%.o: %.S Makefile
 # The caller's vector registers are not saved there.
 $B/shim/gate_look.o: CDM_CFLAGS += -mgeneral-regs-only
 
+# Kernels that run only where cdm_tiny_usable() says so. No loop becomes a call of memcpy, which others interpose.
+TINY_CFLAGS := -mavx2 -mfma -fno-builtin $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
+$(patsubst %,$B/offload/tiny/%.o,s d c z): CDM_CFLAGS += $(TINY_CFLAGS)
+
 # The exported names: those of blas.def, as entry.S spells them, and the written list of the others.
 $B/libcdm.map: shim/libcdm.map.in shim/blas.def shim/gate_layout.h Makefile
 	@mkdir -p $(@D)

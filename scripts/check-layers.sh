@@ -1,6 +1,7 @@
 #!/bin/sh
 # Includes go one way: shim -> offload/offload.h and base; op -> mem -> dev -> base; policy includes only its own
-# headers; op and mem may include policy/policy.h; only tests reach into shim/. Paths start at the repository root.
+# headers; op and mem may include policy/policy.h; tiny includes only itself, op and shim include tiny/tiny.h; only
+# tests reach into shim/. Paths start at the repository root.
 cd "$(dirname "$0")/.." || exit 1
 
 # allowed FILE: the patterns of project headers that it may include.
@@ -11,9 +12,10 @@ allowed()
 	offload/base/*) echo 'offload/base/*' ;;
 	offload/dev/*) echo 'offload/base/* offload/dev/* offload/offload.h' ;;
 	offload/mem/*) echo 'offload/base/* offload/dev/* offload/mem/* offload/offload.h policy/policy.h' ;;
-	offload/op/*) echo 'offload/base/* offload/dev/* offload/mem/* offload/op/* offload/offload.h policy/policy.h' ;;
+	offload/op/*) echo 'offload/base/* offload/dev/* offload/mem/* offload/op/* offload/offload.h policy/policy.h offload/tiny/tiny.h' ;;
+	offload/tiny/*) echo 'offload/tiny/* offload/offload.h' ;;
 	policy/*) echo 'policy/*' ;;
-	shim/*) echo 'shim/* offload/offload.h offload/base/*' ;;
+	shim/*) echo 'shim/* offload/offload.h offload/base/* offload/tiny/tiny.h' ;;
 	tools/*) echo 'tools/* offload/*' ;;
 	tests/*) echo '*' ;;
 	*) echo '' ;;

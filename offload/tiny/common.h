@@ -1,0 +1,24 @@
+/* What all files of kernels share: one translation unit per type (d.c, s.c, c.c, z.c) includes a description of its
+ * vectors (lanes_*.h, element_*.h), of its arithmetic (real.h or complex.h), and the routines, which are written once. */
+#pragma once
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "offload/tiny/tiny.h"
+
+#define FN static inline __attribute__((always_inline, unused))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 12")
+#endif
+
+#define CAP CDM_TINY_MAX
+
+FN int min_(int a, int b) { return a < b ? a : b; }
+FN int max_(int a, int b) { return a > b ? a : b; }
+
+/* An option letter of BLAS, in either case. */
+FN bool is_letter(int c, int letter) { return (c & 0xdf) == letter; }

@@ -1,0 +1,213 @@
+/* gemm, syrk, herk: panels of rows of C, each computed in tiles. */
+#pragma once
+
+struct product {
+	int k;
+	const E *a; /* op(A): columns of `as`, rows next to each other */
+	ptrdiff_t as;
+	const E *b; /* op(B): element (l, j) at b + l brs + j bcs */
+	ptrdiff_t brs, bcs;
+	CONJ conj;
+	E alpha, beta;
+};
+
+/* to[rows x NR] = alpha A B + beta to, with the first row of A at a and the first column of B at b. */
+FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
+		     ptrdiff_t ldt, int rows)
+{
+	ACC acc[TILE_COLUMNS][PANEL_MAX];
+	B alpha = b_set(g->alpha);
+
+	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, g->bcs);
+	UNROLL for (int j = 0; j < NR; j++, to += ldt) {
+		V r[PANEL_MAX];
+
+		UNROLL for (int p = 0; p < P; p++) {
+			r[p] = acc_value(acc[j][p], g->conj);
+			if (!COMPLEX || !e_is1(g->alpha))
+				r[p] = v_mul(r[p], alpha);
+			if (!e_is0(g->beta)) {
+				V c = part ? v_loadm(to, v_mask(rows)) : v_load(to + row_of(P, p, rows));
+
+				r[p] = v_plus(r[p], c, g->beta);
+			}
+		}
+		if (part)
+			v_storep(to, r[0], rows);
+		else
+			UNROLL for (int p = 0; p < P; p++)
+				v_store(to + row_of(P, p, rows), r[p]);
+	}
+}
+
+FN void product_panel(const int P, const bool part, const struct product *g, E *to, ptrdiff_t ldt, int rows, int columns)
+{
+	const E *b = g->b;
+	int j = 0;
+
+	for (; j + TILE_COLUMNS <= columns; j += TILE_COLUMNS, b += TILE_COLUMNS * g->bcs, to += TILE_COLUMNS * ldt)
+		product_tile(P, TILE_COLUMNS, part, g, b, to, ldt, rows);
+	switch (columns - j) {
+	case 1:
+		product_tile(P, 1, part, g, b, to, ldt, rows);
+		break;
+#if TILE_COLUMNS > 2
+	case 2:
+		product_tile(P, 2, part, g, b, to, ldt, rows);
+		break;
+	case 3:
+		product_tile(P, 3, part, g, b, to, ldt, rows);
+		break;
+#endif
+	}
+}
+
+/* to = alpha A B + beta to, for one panel of `rows` (at most P VL) and any number of columns. */
+static void product(int P, const struct product *g, E *to, ptrdiff_t ldt, int rows, int columns)
+{
+	if (rows < VL)
+		product_panel(1, true, g, to, ldt, rows, columns);
+	else if (P == 1)
+		product_panel(1, false, g, to, ldt, rows, columns);
+	else if (P == 2)
+		product_panel(2, false, g, to, ldt, rows, columns);
+	else
+		product_panel(3, false, g, to, ldt, rows, columns);
+}
+
+/* c = beta c, for `rows` elements. */
+FN void scale_column(E *c, int rows, E beta)
+{
+	for (int i = 0; i < rows; i++)
+		c[i] = e_is0(beta) ? e_zero() : e_mul(beta, c[i]);
+}
+
+static __attribute__((noinline)) void scale(E *c, ptrdiff_t ldc, int rows, int columns, E beta)
+{
+	if (e_is1(beta))
+		return;
+	for (int j = 0; j < columns; j++)
+		scale_column(c + j * ldc, rows, beta);
+}
+
+void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
+		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
+{
+	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
+	struct product g = {.k = k, .a = a, .as = lda, .b = b, .brs = tb ? ldb : 1, .bcs = tb ? 1 : ldb,
+			    .alpha = *(const E *)alpha, .beta = *(const E *)beta,
+			    .conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C'))};
+	E packed[PANEL_ROWS * CAP];
+
+	if (e_is0(g.alpha)) {
+		scale(c, ldc, m, n, g.beta);
+		return;
+	}
+	for (int i = 0; i < m;) {
+		int P = panel_vectors(vectors_of(m - i)), rows = min_(P * VL, m - i);
+
+		if (ta) {
+			g.a = packed;
+			g.as = P * VL;
+			pack_transposed(packed, g.as, (const E *)a + i * lda, lda, rows, k);
+		} else {
+			g.a = (const E *)a + i;
+		}
+		product(P, &g, (E *)c + i, ldc, rows, n);
+		i += rows;
+	}
+}
+
+/* Rows [lo, hi) of a column: c = t + beta c. */
+FN void merge_column(E *c, const E *t, int lo, int hi, E beta)
+{
+	int i = lo;
+
+	for (; i + VL <= hi; i += VL) {
+		V r = v_load(t + i);
+
+		if (!e_is0(beta))
+			r = v_plus(r, v_load(c + i), beta);
+		v_store(c + i, r);
+	}
+	for (; i < hi; i++) {
+		E r = t[i];
+
+		if (!e_is0(beta))
+			r = e_plus(r, c[i], beta);
+		c[i] = r;
+	}
+}
+
+/* The diagonal block of a panel: computed beside C, then its triangle is added there. */
+FN void rank_diagonal(int P, struct product *g, E *c, ptrdiff_t ldc, int rows, bool lower, bool hermitian)
+{
+	E beta = g->beta, square[PANEL_ROWS * PANEL_ROWS];
+
+	g->beta = e_zero();
+	product(P, g, square, rows, rows, rows);
+	g->beta = beta;
+	for (int j = 0; j < rows; j++, c += ldc) {
+		merge_column(c, square + j * rows, lower ? j : 0, lower ? rows : j + 1, beta);
+		if (hermitian)
+			c[j] = e_real(c[j]);
+	}
+}
+
+static __attribute__((noinline)) void scale_triangle(E *c, ptrdiff_t ldc, int n, bool lower, bool hermitian, E beta)
+{
+	if (e_is1(beta))
+		return;
+	for (int j = 0; j < n; j++, c += ldc) {
+		scale_column(c + (lower ? j : 0), lower ? n - j : j + 1, beta);
+		if (hermitian)
+			c[j] = e_real(c[j]);
+	}
+}
+
+FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta, E *c,
+	       ptrdiff_t ldc)
+{
+	struct product g = {.k = k, .as = lda, .brs = trans ? 1 : lda, .bcs = trans ? lda : 1,
+			    .alpha = alpha, .beta = beta, .conj = conj_set(hermitian && trans, hermitian && !trans)};
+	E packed[PANEL_ROWS * CAP];
+
+	if (e_is0(alpha)) {
+		scale_triangle(c, ldc, n, lower, hermitian, beta);
+		return;
+	}
+	for (int i = 0; i < n;) {
+		int P = panel_vectors(vectors_of(n - i)), rows = min_(P * VL, n - i);
+		int first = lower ? 0 : i + rows, beside = lower ? i : n - i - rows;
+
+		if (trans) {
+			g.a = packed;
+			g.as = P * VL;
+			pack_transposed(packed, g.as, a + i * lda, lda, rows, k);
+		} else {
+			g.a = a + i;
+		}
+		g.b = a + i * g.bcs;
+		rank_diagonal(P, &g, c + i + i * ldc, ldc, rows, lower, hermitian);
+		g.b = a + first * g.bcs;
+		if (beside > 0)
+			product(P, &g, c + i + first * ldc, ldc, rows, beside);
+		i += rows;
+	}
+}
+
+void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,
+		void *c, ptrdiff_t ldc)
+{
+	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), false, n, k, *(const E *)alpha, a, lda, *(const E *)beta, c,
+	       ldc);
+}
+
+#if COMPLEX
+void NAME(herk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,
+		void *c, ptrdiff_t ldc)
+{
+	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), true, n, k, e_from_real(*(const T *)alpha), a, lda,
+	       e_from_real(*(const T *)beta), c, ldc);
+}
+#endif

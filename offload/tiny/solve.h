@@ -1,0 +1,184 @@
+/* trsm: all variants are one, X U = W with U upper triangular, solved column by column from the first.
+ *
+ * W is a packed copy of (a panel of) B. From the left, op(A) X = B is transposed. Where U would be lower triangular
+ * all columns are counted from the last: its strides, and W's, are negative. */
+#pragma once
+
+struct triangle {
+	const E *a; /* element (l, j) of U at a + l rs + j cs */
+	ptrdiff_t rs, cs;
+	int k;
+	bool unit, conj;
+	bool divide; /* a reciprocal would overflow */
+	E recip[CAP];
+};
+
+static void triangle_set(struct triangle *u, const E *a, ptrdiff_t lda, int k, bool swapped, bool backward)
+{
+	u->k = k;
+	u->rs = swapped ? lda : 1;
+	u->cs = swapped ? 1 : lda;
+	u->a = a;
+	if (backward) {
+		u->a += (k - 1) * (lda + 1);
+		u->rs = -u->rs;
+		u->cs = -u->cs;
+	}
+	u->divide = false;
+	if (u->unit)
+		return;
+	for (int j = 0; j < k; j++) {
+		E d = u->a[j * (u->rs + u->cs)];
+
+		d = u->conj ? e_conj(d) : d;
+		u->recip[j] = e_recip(d);
+		u->divide |= !e_safe(d);
+	}
+}
+
+static __attribute__((noinline)) V divide(V v, E by)
+{
+	E e[VL];
+
+	v_store(e, v);
+	for (int i = 0; i < VL; i++)
+		e[i] = e_div(e[i], by);
+	return v_load(e);
+}
+
+/* NR columns of W, from column j. */
+FN void solve_columns(const int P, const int NR, const struct triangle *u, E *w, ptrdiff_t ws, int j)
+{
+	const E *diagonal = u->a + j * (u->rs + u->cs);
+	CONJ conj = conj_set(false, u->conj);
+	ACC acc[TILE_COLUMNS][PANEL_MAX];
+	V x[TILE_COLUMNS][PANEL_MAX];
+
+	tile(P, NR, false, acc, j, P * VL, w, ws, u->a + j * u->cs, u->rs, u->cs);
+	UNROLL for (int i = 0; i < NR; i++)
+		UNROLL for (int p = 0; p < P; p++)
+			x[i][p] = v_load(w + (j + i) * ws + p * VL) - acc_value(acc[i][p], conj);
+	UNROLL for (int i = 0; i < NR; i++) {
+		if (!u->unit)
+			UNROLL for (int p = 0; p < P; p++) {
+				if (__builtin_expect(u->divide, false))
+					x[i][p] = divide(x[i][p], u->conj ? e_conj(diagonal[i * (u->rs + u->cs)])
+									  : diagonal[i * (u->rs + u->cs)]);
+				else
+					x[i][p] = v_mul(x[i][p], b_load(&u->recip[j + i]));
+			}
+		UNROLL for (int q = i + 1; q < NR; q++) {
+			B b = b_conj_if(b_load(diagonal + i * u->rs + q * u->cs), u->conj);
+
+			UNROLL for (int p = 0; p < P; p++)
+				x[q][p] = v_msub(x[q][p], x[i][p], b);
+		}
+		UNROLL for (int p = 0; p < P; p++)
+			v_store(w + (j + i) * ws + p * VL, x[i][p]);
+	}
+}
+
+FN void solve_panel(const int P, const struct triangle *u, E *w, ptrdiff_t ws)
+{
+	int j = 0;
+
+	for (; j + TILE_COLUMNS <= u->k; j += TILE_COLUMNS)
+		solve_columns(P, TILE_COLUMNS, u, w, ws, j);
+	switch (u->k - j) {
+	case 1:
+		solve_columns(P, 1, u, w, ws, j);
+		break;
+#if TILE_COLUMNS > 2
+	case 2:
+		solve_columns(P, 2, u, w, ws, j);
+		break;
+	case 3:
+		solve_columns(P, 3, u, w, ws, j);
+		break;
+#endif
+	}
+}
+
+/* Columns of whole vectors, the rows beyond the last zero. */
+FN void pack(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int rows, int columns)
+{
+	VM mask = v_mask(rows % VL);
+
+	for (int l = 0; l < columns; l++, to += ldd, from += ld) {
+		int i = 0;
+
+		for (; i + VL <= rows; i += VL)
+			v_store(to + i, v_load(from + i));
+		if (i < rows)
+			v_store(to + i, v_loadm(from + i, mask));
+	}
+}
+
+/* `rows` elements of whole vectors to where there is room for no more. */
+FN void unpack_column(E *to, const E *from, int rows)
+{
+	int i = 0;
+
+	for (; i + VL <= rows; i += VL)
+		v_store(to + i, v_load(from + i));
+	if (i < rows)
+		v_storep(to + i, v_load(from + i), rows - i);
+}
+
+FN void scale_packed(E *w, int elements, E alpha)
+{
+	B b = b_set(alpha);
+
+	for (int i = 0; i < elements; i += VL)
+		v_store(w + i, v_mul(v_load(w + i), b));
+}
+
+/* One panel: `rows` right-hand sides, columns of B (from the left) or rows (from the right). */
+static void solve(const struct triangle *u, bool left, bool backward, E alpha, int P, int rows, E *b, ptrdiff_t ldb)
+{
+	E w[PANEL_ROWS * CAP], *first;
+	ptrdiff_t ldw = P * VL;
+
+	if (left)
+		pack_transposed(w, ldw, b, ldb, rows, u->k);
+	else
+		pack(w, ldw, b, ldb, rows, u->k);
+	if (!e_is1(alpha))
+		scale_packed(w, (int)ldw * u->k, alpha);
+	first = backward ? w + (u->k - 1) * ldw : w;
+	if (P == 1)
+		solve_panel(1, u, first, backward ? -ldw : ldw);
+	else if (P == 2)
+		solve_panel(2, u, first, backward ? -ldw : ldw);
+	else
+		solve_panel(3, u, first, backward ? -ldw : ldw);
+	if (left)
+		unpack_transposed(b, ldb, w, ldw, rows, u->k);
+	else
+		for (int l = 0; l < u->k; l++)
+			unpack_column(b + l * ldb, w + l * ldw, rows);
+}
+
+void NAME(trsm)(int side, int uplo, int trans, int diag, int m, int n, const void *alpha, const void *a, ptrdiff_t lda,
+		void *b, ptrdiff_t ldb)
+{
+	bool left = is_letter(side, 'L'), transposed = !is_letter(trans, 'N');
+	bool backward = is_letter(uplo, 'L') ^ transposed ^ left;
+	int k = left ? m : n, all = left ? n : m;
+	E al = *(const E *)alpha;
+	struct triangle u;
+
+	if (e_is0(al)) {
+		scale(b, ldb, m, n, al);
+		return;
+	}
+	u.unit = is_letter(diag, 'U');
+	u.conj = is_letter(trans, 'C');
+	triangle_set(&u, a, lda, k, transposed ^ left, backward);
+	for (int i = 0; i < all;) {
+		int P = panel_vectors(vectors_of(all - i)), rows = min_(P * VL, all - i);
+
+		solve(&u, left, backward, al, P, rows, (E *)b + i * (left ? ldb : 1), ldb);
+		i += rows;
+	}
+}

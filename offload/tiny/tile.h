@@ -1,0 +1,82 @@
+/* Tiles: P vectors of rows by NR columns of a product, in registers.
+ *
+ * The rows of a panel are P vectors. Where they are not a multiple of VL the last vector overlaps the one before it, and
+ * its rows are computed twice; a panel of fewer than VL rows (`part`) is one vector under a mask. P, NR and part
+ * are constants: these functions are inlined into their callers. */
+#pragma once
+
+#define PANEL_MAX 3
+#define PANEL_ROWS (PANEL_MAX * VL)
+
+/* Vectors of the next panel, with `vectors` left to do: as many as possible, but not one where two are left over. */
+FN int panel_vectors(int vectors) { return vectors == 4 ? 2 : min_(vectors, PANEL_MAX); }
+FN int vectors_of(int rows) { return (rows + VL - 1) / VL; }
+
+/* First row of vector p in a panel of `rows`. */
+FN int row_of(const int P, int p, int rows) { return p > 0 && p == P - 1 ? rows - VL : p * VL; }
+
+/* acc[j][p] = sum over l of column l of A (at a + l as) times B(l, j) (at b + l brs + j bcs). */
+FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][PANEL_MAX], int k, int rows, const E *a,
+	     ptrdiff_t as, const E *b, ptrdiff_t brs, ptrdiff_t bcs)
+{
+	VM mask = v_mask(part ? rows : VL);
+
+	UNROLL for (int j = 0; j < NR; j++)
+		UNROLL for (int p = 0; p < P; p++)
+			acc[j][p] = acc_zero();
+	for (int l = 0; l < k; l++, a += as, b += brs) {
+		V v[PANEL_MAX];
+
+		UNROLL for (int p = 0; p < P; p++)
+			v[p] = part ? v_loadm(a, mask) : v_load(a + row_of(P, p, rows));
+		UNROLL for (int j = 0; j < NR; j++)
+			UNROLL for (int p = 0; p < P; p++)
+				acc[j][p] = acc_mac(acc[j][p], v[p], b + j * bcs);
+	}
+}
+
+/* Element (l, i) of the source becomes element (i, l) of the result, whose columns are `ldd` apart and hold whole
+ * vectors: rows beyond the last repeat it. */
+FN void pack_transposed(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int rows, int columns)
+{
+	for (int l = 0; l < columns; l += VL) {
+		int some = min_(VL, columns - l);
+		VM mask = v_mask(some);
+
+		for (int i = 0; i < rows; i += VL) {
+			E *at = to + i + l * ldd;
+			V r[VL];
+
+			UNROLL for (int u = 0; u < VL; u++)
+				r[u] = v_loadm(from + l + min_(i + u, rows - 1) * ld, mask);
+			v_transpose(r);
+			UNROLL for (int u = 0; u < VL; u++)
+				if (u < some)
+					v_store(at + u * ldd, r[u]);
+		}
+	}
+}
+
+/* The way back: element (i, l) of the source, whose columns hold whole vectors, becomes element (l, i). */
+FN void unpack_transposed(E *to, ptrdiff_t ld, const E *from, ptrdiff_t lds, int rows, int columns)
+{
+	for (int l = 0; l < columns; l += VL) {
+		int some = min_(VL, columns - l);
+
+		for (int i = 0; i < rows; i += VL) {
+			V r[VL];
+
+			UNROLL for (int u = 0; u < VL; u++)
+				r[u] = v_load(from + i + min_(l + u, columns - 1) * lds);
+			v_transpose(r);
+			UNROLL for (int u = 0; u < VL; u++) {
+				if (i + u >= rows)
+					break;
+				if (some == VL)
+					v_store(to + l + (i + u) * ld, r[u]);
+				else
+					v_storep(to + l + (i + u) * ld, r[u], some);
+			}
+		}
+	}
+}

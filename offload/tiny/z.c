@@ -1,0 +1,5 @@
+#define NAME(routine) cdm_tiny_z##routine
+#include "offload/tiny/lanes_d.h"
+#include "offload/tiny/element_16.h"
+#include "offload/tiny/complex.h"
+#include "offload/tiny/routines.h"

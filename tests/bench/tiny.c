@@ -1,0 +1,300 @@
+/* Kernels for tiny matrices against a library: nanoseconds per call, and how much faster they are with 10 ns added, which
+ * is what an intercepted call costs by itself.
+ *
+ *   tiny                    FIGURE lines, against OpenBLAS where Debian has it
+ *   tiny LIBRARY...         a table against the best of these libraries (a library that exports libxsmm_dgemm is
+ *                           called so) for sizes up to CDM_TINY_MAX */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "offload/base/stats.h"
+#include "offload/tiny/tiny.h"
+
+#define CALL_NS 10
+#define ROUNDS 41
+#define MATRIX (CDM_TINY_MAX * CDM_TINY_MAX * 16)
+#define BATCH 64
+#define LIBRARIES 8
+
+static const char types[] = "sdcz";
+static const size_t sizes[] = {4, 8, 8, 16};
+static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH][MATRIX] __attribute__((aligned(64)));
+static char one[4][16], minus[4][16];
+static int pivots[CDM_TINY_MAX], n, info;
+
+struct run {
+	int type;
+	const char *options;
+	void *f; /* the library's function, or null: the kernel */
+};
+
+typedef void blas_gemm(const char *, const char *, int *, int *, int *, void *, void *, int *, void *, int *, void *, void *,
+		       int *);
+typedef void blas_gemv(const char *, int *, int *, void *, void *, int *, void *, int *, void *, void *, int *);
+typedef void blas_rank(const char *, const char *, int *, int *, void *, void *, int *, void *, void *, int *);
+typedef void blas_trsm(const char *, const char *, const char *, const char *, int *, int *, void *, void *, int *, void *,
+		       int *);
+typedef void lapack_getrf(int *, int *, void *, int *, int *, int *);
+typedef void lapack_potrf(const char *, int *, void *, int *, int *);
+
+static int step = 1;
+
+static void run_gemm(const struct run *r, void *x)
+{
+	static cdm_tiny_gemm_fn *const ours[] = {cdm_tiny_sgemm, cdm_tiny_dgemm, cdm_tiny_cgemm, cdm_tiny_zgemm};
+	const char *o = r->options;
+
+	if (r->f)
+		((blas_gemm *)r->f)(o, o + 1, &n, &n, &n, one[r->type], a, &n, b, &n, one[r->type], x, &n);
+	else
+		ours[r->type](o[0], o[1], n, n, n, one[r->type], a, n, b, n, one[r->type], x, n);
+}
+
+static void run_gemv(const struct run *r, void *x)
+{
+	static cdm_tiny_gemv_fn *const ours[] = {cdm_tiny_sgemv, cdm_tiny_dgemv, cdm_tiny_cgemv, cdm_tiny_zgemv};
+
+	if (r->f)
+		((blas_gemv *)r->f)(r->options, &n, &n, one[r->type], a, &n, b, &step, one[r->type], x, &step);
+	else
+		ours[r->type](r->options[0], n, n, one[r->type], a, n, b, 1, one[r->type], x, 1);
+}
+
+static void run_syrk(const struct run *r, void *x)
+{
+	static cdm_tiny_rank_fn *const ours[] = {cdm_tiny_ssyrk, cdm_tiny_dsyrk, cdm_tiny_csyrk, cdm_tiny_zsyrk};
+	const char *o = r->options;
+
+	if (r->f)
+		((blas_rank *)r->f)(o, o + 1, &n, &n, minus[r->type], a, &n, one[r->type], x, &n);
+	else
+		ours[r->type](o[0], o[1], n, n, minus[r->type], a, n, one[r->type], x, n);
+}
+
+static void run_herk(const struct run *r, void *x)
+{
+	static cdm_tiny_rank_fn *const ours[] = {NULL, NULL, cdm_tiny_cherk, cdm_tiny_zherk};
+	const char *o = r->options;
+
+	if (r->f)
+		((blas_rank *)r->f)(o, o + 1, &n, &n, minus[r->type], a, &n, one[r->type], x, &n);
+	else
+		ours[r->type](o[0], o[1], n, n, minus[r->type], a, n, one[r->type], x, n);
+}
+
+static void run_trsm(const struct run *r, void *x)
+{
+	static cdm_tiny_trsm_fn *const ours[] = {cdm_tiny_strsm, cdm_tiny_dtrsm, cdm_tiny_ctrsm, cdm_tiny_ztrsm};
+	const char *o = r->options;
+
+	if (r->f)
+		((blas_trsm *)r->f)(o, o + 1, o + 2, o + 3, &n, &n, one[r->type], fresh, &n, x, &n);
+	else
+		ours[r->type](o[0], o[1], o[2], o[3], n, n, one[r->type], fresh, n, x, n);
+}
+
+static void run_getrf(const struct run *r, void *x)
+{
+	static cdm_tiny_getrf_fn *const ours[] = {cdm_tiny_sgetrf, cdm_tiny_dgetrf, cdm_tiny_cgetrf, cdm_tiny_zgetrf};
+
+	if (r->f)
+		((lapack_getrf *)r->f)(&n, &n, x, &n, pivots, &info);
+	else
+		info = ours[r->type](n, n, x, n, pivots);
+}
+
+static void run_potrf(const struct run *r, void *x)
+{
+	static cdm_tiny_potrf_fn *const ours[] = {cdm_tiny_spotrf, cdm_tiny_dpotrf, cdm_tiny_cpotrf, cdm_tiny_zpotrf};
+
+	if (r->f)
+		((lapack_potrf *)r->f)(r->options, &n, x, &n, &info);
+	else
+		info = ours[r->type](r->options[0], n, x, n);
+}
+
+static const struct routine {
+	const char *name;
+	void (*run)(const struct run *, void *);
+	const char *options[4]; /* the first for the FIGURE lines */
+	int types;		/* of the four, from the last */
+} routines[] = {
+	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4},	{"gemv", run_gemv, {"N", "T"}, 4},
+	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4},		{"herk", run_herk, {"LN", "UN", "LC"}, 2},
+	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4}, {"getrf", run_getrf, {""}, 4},
+	{"potrf", run_potrf, {"L", "U"}, 4},
+};
+
+static void put(int type, void *p, size_t i, double x)
+{
+	if (sizes[type] == 4 || type == CDM_TINY_C)
+		((float *)p)[i] = (float)x;
+	else
+		((double *)p)[i] = x;
+}
+
+/* Random in a, b, diagonally dominant and symmetric in fresh, which is what the routines that overwrite get. */
+static void fill(int type)
+{
+	size_t per = type >= CDM_TINY_C ? 2 : 1;
+
+	memset(fresh, 0, sizeof(fresh));
+	for (size_t i = 0; i < (size_t)(n * n) * per; i++) {
+		put(type, a, i, (double)(rand() % 2000 - 1000) / 1000);
+		put(type, b, i, (double)(rand() % 2000 - 1000) / 1000);
+	}
+	for (size_t j = 0; j < (size_t)n; j++)
+		for (size_t i = 0; i < (size_t)n; i++)
+			put(type, fresh, (i + j * (size_t)n) * per, i == j ? n : (double)(i * j % 7) / 7);
+	put(type, one[type], 0, 1);
+	put(type, minus[type], 0, -1);
+}
+
+/* Nanoseconds of one call, from one batch of fresh matrices. */
+static double batch(const struct routine *which, const struct run *r)
+{
+	uint64_t t;
+
+	int count = (int)((32 << 10) / ((size_t)(n * n) * sizes[r->type]));
+
+	count = count > BATCH ? BATCH : count < 8 ? 8 : count;
+	for (int i = 0; i < count; i++)
+		memcpy(c[i], which->run == run_getrf ? a : fresh, (size_t)(n * n) * sizes[r->type]);
+	t = cdm_now_ns();
+	for (int i = 0; i < count; i++)
+		which->run(r, c[i]);
+	return (double)(cdm_now_ns() - t) / count;
+}
+
+static int by_value(const void *x, const void *y)
+{
+	double p = *(const double *)x, q = *(const double *)y;
+
+	return (p > q) - (p < q);
+}
+
+/* The lower quartile of each, run in turns; [0] is the kernel's. */
+static void measure(const struct routine *which, int count, const struct run *runs, double *ns)
+{
+	static double all[LIBRARIES + 1][ROUNDS];
+
+	for (int i = 0; i < ROUNDS; i++)
+		for (int r = 0; r < count; r++) {
+			batch(which, &runs[r]);
+			all[r][i] = batch(which, &runs[r]);
+		}
+	for (int r = 0; r < count; r++) {
+		qsort(all[r], ROUNDS, sizeof(double), by_value);
+		ns[r] = all[r][ROUNDS / 4];
+	}
+}
+
+static void *function(void *library, int type, const char *name)
+{
+	char symbol[40];
+
+	snprintf(symbol, sizeof(symbol), "libxsmm_%c%s", types[type], name);
+	if (dlsym(library, symbol))
+		return dlsym(library, symbol);
+	snprintf(symbol, sizeof(symbol), "%c%s_", types[type], name);
+	return dlsym(library, symbol);
+}
+
+static void figures(void *library)
+{
+	static const int at[] = {4, 8, 12, 16, 24};
+
+	for (size_t w = 0; w < sizeof(routines) / sizeof(*routines); w++)
+		for (int type = 4 - routines[w].types; type < 4; type++) {
+			char text[100] = "";
+			double ratio = 0;
+
+			for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+				struct run runs[2] = {{type, routines[w].options[0], NULL}, {type, routines[w].options[0], NULL}};
+				double ns[2] = {0};
+
+				n = at[i];
+				fill(type);
+				runs[1].f = library ? function(library, type, routines[w].name) : NULL;
+				measure(&routines[w], runs[1].f ? 2 : 1, runs, ns);
+				snprintf(text + strlen(text), sizeof(text) - strlen(text), " %.0f", ns[0]);
+				if (runs[1].f)
+					snprintf(text + strlen(text), sizeof(text) - strlen(text), "/%.0f", ns[1]);
+				if (n == 8)
+					ratio = ns[1] / (ns[0] + CALL_NS);
+			}
+			printf("FIGURE|tiny %c%s, ns, n = 4 8 12 16 24:%s; library / (kernel + 10 ns) at 8|%.2f|x\n", types[type],
+			       routines[w].name, text, ratio);
+		}
+}
+
+static void table_row(const struct routine *which, const char *options, int type, int count, void **libraries)
+{
+	struct run runs[LIBRARIES + 1] = {{type, options, NULL}};
+	double ns[LIBRARIES + 1], best;
+	int used = 1;
+
+	for (int i = 0; i < count; i++) {
+		void *f = function(libraries[i], type, which->name);
+
+		if (f)
+			runs[used++] = (struct run){type, options, f};
+	}
+	fill(type);
+	measure(which, used, runs, ns);
+	best = used > 1 ? ns[1] : 0;
+	for (int i = 2; i < used; i++)
+		best = ns[i] < best ? ns[i] : best;
+	printf("%c%-5s %-4s n=%-2d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, n, ns[0], best,
+	       best / (ns[0] + CALL_NS));
+	for (int i = 1; i < used; i++)
+		printf(" %.0f", ns[i]);
+	printf(" )\n");
+	fflush(stdout);
+}
+
+/* TINY_ONLY=dgemm,ztrsm and TINY_SIZES=4,8 choose. */
+static void table(int count, void **libraries)
+{
+	static const char every[] = "2,3,4,5,6,7,8,10,12,14,16,20,24,28,32";
+	const char *only = getenv("TINY_ONLY"), *chosen = getenv("TINY_SIZES");
+
+	for (size_t w = 0; w < sizeof(routines) / sizeof(*routines); w++)
+		for (int type = 4 - routines[w].types; type < 4; type++) {
+			char name[8];
+
+			snprintf(name, sizeof(name), "%c%s", types[type], routines[w].name);
+			if (only && !strstr(only, name))
+				continue;
+			for (int o = 0; o < 4 && routines[w].options[o]; o++)
+				for (const char *s = chosen ? chosen : every; s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
+					n = atoi(s);
+					table_row(&routines[w], routines[w].options[o], type, count, libraries);
+				}
+		}
+}
+
+int main(int argc, char **argv)
+{
+	void *libraries[LIBRARIES];
+	int count = 0;
+
+	setenv("OPENBLAS_NUM_THREADS", "1", 0);
+	if (!cdm_tiny_usable())
+		return 0;
+	if (argc < 2) {
+		figures(dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL));
+		return 0;
+	}
+	for (int i = 1; i < argc && count < LIBRARIES; i++) {
+		libraries[count] = dlopen(argv[i], RTLD_NOW | RTLD_LOCAL);
+		if (libraries[count])
+			count++;
+		else
+			fprintf(stderr, "%s\n", dlerror());
+	}
+	table(count, libraries);
+	return 0;
+}
