@@ -52,7 +52,7 @@ $B/%.o: %.S Makefile
 	$Q$(CC) $(CFLAGS) -fPIC -I. -MMD -MP -c -o $@ $<
 
 # The caller's vector registers are not saved there.
-$B/shim/gate_look.o: CDM_CFLAGS += -mgeneral-regs-only
+$B/shim/gate_look.o $B/shim/quick_read.o $B/shim/quick_tiny.o: CDM_CFLAGS += -mgeneral-regs-only
 
 # Kernels that run only where cdm_tiny_usable() says so. No loop becomes a call of memcpy, which others interpose.
 TINY_CFLAGS := -mavx2 -mfma -fno-builtin $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
@@ -81,7 +81,7 @@ $B/cdm: $(TOOL_OBJ) $B/libcdm-base.a
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:%.c=$B/%)
 UNIT_LIB := $(patsubst %.c,$B/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
-UNIT_WITH_test_blas_args := $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard shim/blas_*.c)) $(addprefix shim/,entry.o gate.o gate_look.o \
+UNIT_WITH_test_blas_args := $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard shim/blas_*.c)) $(addprefix shim/,entry.o gate.o gate_look.o quick_read.o quick_tiny.o \
 	slot.o stub.o elf.o) offload/base/arena.o offload/base/fmt.o offload/base/stats.o offload/dev/fortran_call.o)
 PATCH_OBJ := $(addprefix $B/shim/,decode.o patch.o elf.o) $B/libcdm-base.a
 UNIT_WITH_test_decode := $(PATCH_OBJ)

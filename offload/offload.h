@@ -207,6 +207,37 @@ extern __thread int cdm_inside __attribute__((tls_model("initial-exec")));
  * UINT64_MAX while nothing can be offloaded. Changes when the calibration is read. */
 extern _Atomic uint64_t cdm_min_work[CDM_LEVELS];
 
+/* Calls with fewer flops than this may be computed at once (offload/tiny) or forwarded to a better library than the program's; 0: none.
+ * Falls to 0 while a fork is going on. */
+extern _Atomic uint64_t cdm_quick_limit;
+/* A thread on its way through a forwarded call. Written by its thread alone; for the first threads there is one each. */
+struct cdm_visitor {
+	_Atomic int busy; /* inside; more than 1 in signal handlers */
+	int entered;      /* the libraries have been told of this thread */
+	uint64_t work;    /* flops of small calls that might have been forwarded */
+	uint64_t ask;     /* the work at which it is asked whether they should be */
+} __attribute__((aligned(64)));
+#define CDM_VISITORS 64
+extern struct cdm_visitor cdm_visitors[CDM_VISITORS];
+/* The calling thread's number, from 1, once it has been drawn. */
+extern __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
+/* Where small calls of a routine go, by class of work: functions in Fortran's and in CBLAS's convention with 32-bit integers, or NULL. */
+#define CDM_FORWARD_CLASSES 16
+static inline int cdm_forward_class(uint64_t work)
+{
+	int n = work < 64 ? 0 : (63 - __builtin_clzll(work) - 6) / 2;
+	return n < CDM_FORWARD_CLASSES ? n : CDM_FORWARD_CLASSES - 1;
+}
+typedef void *cdm_forward_row[2][CDM_FORWARD_CLASSES]; /* [cblas] */
+extern cdm_forward_row *_Atomic cdm_forward_table;     /* by routine; NULL: nothing is forwarded yet */
+/* Readies forwarding, if work flops of small calls are worth what that costs now, and introduces the thread to the libraries. True:
+ * the table is there. routine, site: of the call that asks. */
+bool cdm_forward_start(int routine, const void *site, uint64_t work);
+/* Flops of small calls after which a thread asks again; fewer once the libraries are open anyway. */
+extern _Atomic uint64_t cdm_forward_ask;
+/* The library at path computes as well as the plan's own: it is the same file with the same core type ("": unknown). */
+bool cdm_forward_is_same(const char *path, const char *core);
+
 /* Counts a call of routine, and why it stays on the host. A few nanoseconds: no lock, no clock. */
 enum cdm_stay { CDM_STAY_SMALL, CDM_STAY_INVALID, CDM_STAY_QUICK, CDM_STAY_FORM };
 void cdm_call_stays(int routine, enum cdm_stay why);

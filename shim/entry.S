@@ -2,6 +2,8 @@
  *
  *   program --> stub: r11 = its slot --> cdm_gate --- nested ------------------------------> original
  *                                           |-- cdm_gate_look(): little work --------------> original
+ *                                           |---- computed at once ------------------------> returns
+ *                                           |---- visit: a better library's function ------> returns
  *                                           `-- cdm_gate_slow(): offloaded ----------------> returns
  *                                                   |---- untimed -------------------------> original
  *                                                   `---- timed: original, cdm_gate_ended() > returns
@@ -65,8 +67,14 @@ look:
 	PUSH %rsi
 	PUSH %rdi
 	movq %rsp, %rdi
+	subq $8*CDM_REGS_SCALARS, %rsp
+	.cfi_adjust_cfa_offset 8*CDM_REGS_SCALARS
+	movq %xmm0, (%rsp)
+	movq %xmm1, 8(%rsp)
 	movq %r11, %rsi
 	call cdm_gate_look
+	addq $8*CDM_REGS_SCALARS, %rsp
+	.cfi_adjust_cfa_offset -8*CDM_REGS_SCALARS
 	POP %rdi
 	POP %rsi
 	POP %rdx
@@ -76,7 +84,35 @@ look:
 	POP %r11
 	testq %rax, %rax
 	jz slow
+	testb $CDM_GATE_VISIT, %al
+	jnz visit
 	jmp *%rax
+
+/* A better library's function, between the gate's two stores to *cdm_gate_visited. */
+visit:
+	pushq %rbp
+	.cfi_remember_state
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbp, 0
+	movq %rsp, %rbp
+	.cfi_def_cfa_register %rbp
+	movzbl CDM_SLOT_WORDS(%r11), %r10d
+	leaq 15(,%r10,8), %r11
+	andq $-16, %r11
+	subq %r11, %rsp
+1:	subl $1, %r10d
+	js 2f
+	movq 16(%rbp,%r10,8), %r11
+	movq %r11, (%rsp,%r10,8)
+	jmp 1b
+2:	decq %rax
+	call *%rax
+	movq cdm_gate_visited@gottpoff(%rip), %r10
+	movq %fs:(%r10), %r10
+	decl (%r10)
+	leave
+	.cfi_restore_state
+	ret
 
 /* The same call as the one before it, out of that one's original? See struct cdm_mark. */
 marked:
@@ -183,6 +219,14 @@ done:
 	ret
 	.cfi_endproc
 	.size cdm_gate, .-cdm_gate
+
+	.hidden cdm_gate_done
+	.globl cdm_gate_done
+	.type cdm_gate_done, @function
+	.p2align 4
+cdm_gate_done:
+	ret
+	.size cdm_gate_done, .-cdm_gate_done
 
 /* ---- the gate of functions made at run time ---------------------------------------------------------- */
 

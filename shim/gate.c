@@ -96,6 +96,23 @@ static bool offload(struct cdm_frame *f)
 	return false;
 }
 
+/* The quick look has sent a small call here, to hear whether its slot's are worth forwarding, or to introduce its thread. */
+static void decide(struct cdm_slot *slot, const struct cdm_slot *found, const void *site)
+{
+	int thread = cdm_shard_index;
+
+	if (!(slot->flags & CDM_SLOT_QUICK) || cdm_inside > 0 || !thread || thread > CDM_VISITORS)
+		return;
+	const struct cdm_visitor *v = &cdm_visitors[thread - 1];
+	if (slot->flags & CDM_SLOT_DECIDED && (v->entered || !(slot->flags & CDM_SLOT_FORWARD)))
+		return;
+	cdm_inside++;
+	bool started = cdm_forward_start(slot->routine, site, v->work);
+	cdm_inside--;
+	if (started && !(slot->flags & CDM_SLOT_DECIDED))
+		cdm_slot_decide(slot, found);
+}
+
 static void *slow(struct cdm_frame *f)
 {
 	struct cdm_slot found;
@@ -104,6 +121,7 @@ static void *slow(struct cdm_frame *f)
 	f->result = 0;
 	f->returns = 'v';
 	cdm_slot_find(f->slot, f->site, &found);
+	decide(f->slot, &found, f->site);
 	f->slot = &found;
 	f->words = found.words;
 	void *original = atomic_load_explicit(&found.original, memory_order_relaxed);

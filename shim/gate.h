@@ -35,7 +35,10 @@ enum cdm_slot_flags {
 	CDM_SLOT_FIXED = 4, /* made at run time for one original, which is never looked up again */
 	CDM_SLOT_UNSURE =
 		16, /* the width of its integers is to be found out at the first call, from the slot's library */
-	CDM_SLOT_FOREIGN = 8, /* a function of the same name that is no BLAS: passed through */
+	CDM_SLOT_QUICK = 32,    /* its list is read by quick.h */
+	CDM_SLOT_FORWARD = 64,  /* a better library than the original's is known */
+	CDM_SLOT_DECIDED = 128, /* whether that is so */
+	CDM_SLOT_FOREIGN = 8,   /* a function of the same name that is no BLAS: passed through */
 };
 
 /* Zero until the first call; the fields that describe arguments are complete before original is set. */
@@ -60,7 +63,7 @@ _Static_assert(sizeof(struct cdm_slot) == CDM_SLOT_SIZE && offsetof(struct cdm_s
 
 extern struct cdm_slot cdm_slots[CDM_BLAS_COUNT * CDM_VARIANTS] __attribute__((visibility("hidden")));
 
-/* The registers as cdm_gate saved them; stack follows the return address. */
+/* The registers as cdm_gate saved them; stack follows the return address, and two scalars come before. */
 struct cdm_regs {
 	uint64_t gp[6];
 	struct cdm_slot *slot;
@@ -106,8 +109,14 @@ extern uint64_t cdm_xsave_bytes __attribute__((visibility("hidden")));
 /* 0: the original is to run; 1: the slow way; 2: nothing is to be done. Uses integer registers only. */
 int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot);
 void *cdm_gate_slow_made(struct cdm_frame *frame);
-/* The original to jump to, counted as too small; or NULL: the slow way. Uses integer registers only. */
+/* The function to jump to, counted as too small; or NULL: the slow way. With CDM_GATE_VISIT: it is to be called, and
+ * cdm_gate_visited be decremented. Uses integer registers only, but for calls that it has computed: they jump to cdm_gate_done. */
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot);
+extern __thread _Atomic int *cdm_gate_visited __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/* entry.S: returns to the caller. */
+void cdm_gate_done(void);
+/* The same without looking for quick calls. */
+void *cdm_gate_look_plain(const struct cdm_regs *regs, struct cdm_slot *slot);
 /* The original to run, or NULL: the call is done, its result is in the frame. */
 void *cdm_gate_slow(struct cdm_frame *frame);
 void cdm_gate_ended(struct cdm_frame *frame);
@@ -128,6 +137,7 @@ static inline uint16_t cdm_mark_key(int routine)
 	return (uint16_t)((routine == CDM_BLAS_sdsdot ? CDM_BLAS_dsdot : routine) + 1);
 }
 _Static_assert(offsetof(struct cdm_slot, key) == CDM_SLOT_KEY && offsetof(struct cdm_slot, depth) == CDM_SLOT_DEPTH &&
+		       offsetof(struct cdm_slot, words) == CDM_SLOT_WORDS &&
 		       offsetof(struct cdm_mark, key) == CDM_MARK_KEY &&
 		       offsetof(struct cdm_mark, stack) == CDM_MARK_STACK &&
 		       offsetof(struct cdm_mark, library) == CDM_MARK_LIBRARY &&

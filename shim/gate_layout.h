@@ -8,12 +8,18 @@
 #define CDM_SLOT_ORIGINAL  0
 #define CDM_SLOT_KEY       32
 #define CDM_SLOT_DEPTH     34
+#define CDM_SLOT_WORDS     35
+
+/* struct cdm_regs: words below it that hold the first scalars, xmm0 and xmm1 */
+#define CDM_REGS_SCALARS   2
 
 /* struct cdm_mark */
 #define CDM_MARK_KEY       0
 #define CDM_MARK_STACK     8
 #define CDM_MARK_LIBRARY   16
 #define CDM_MARK_LENGTH    24
+
+#define CDM_GATE_VISIT     1
 
 /* struct cdm_frame */
 #define CDM_FRAME_GP       0

@@ -1,9 +1,11 @@
 /* The gate's quick look. Compiled without vector registers (Makefile): the caller's are not saved. */
 #include "offload/base/stats.h"
 #include "shim/gate.h"
+#include "shim/quick.h"
 
 __thread struct cdm_mark cdm_gate_mark __attribute__((tls_model("initial-exec")));
 __thread struct cdm_slot *cdm_gate_arrived __attribute__((tls_model("initial-exec")));
+__thread _Atomic int *cdm_gate_visited __attribute__((tls_model("initial-exec")));
 
 /* The i-th extent of the call; an empty or illegal one counts as 0. */
 static inline uint64_t extent(const struct cdm_regs *r, const struct cdm_slot *slot, int i)
@@ -55,19 +57,127 @@ static inline void set_mark(const struct cdm_slot *slot, const void *stack)
 	mark->library_len = slot->library_len;
 }
 
-void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
+/* The original's place, or NULL: the slow way finds out. */
+static inline void *original_of(const struct cdm_regs *regs, const struct cdm_slot *slot)
 {
 	void *original = atomic_load_explicit(&slot->original, memory_order_acquire);
 
-	if (!original || !cdm_shard_index || (uintptr_t)regs->site - slot->caller >= slot->caller_len)
+	if (!cdm_shard_index || (uintptr_t)regs->site - slot->caller >= slot->caller_len)
 		return NULL;
-	if (slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE))
-		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
-	if (work_of(regs, slot) >= atomic_load_explicit(&cdm_min_work[slot->level], memory_order_relaxed))
-		return NULL;
+	return original;
+}
+
+static inline void *stay(const struct cdm_regs *regs, const struct cdm_slot *slot, void *original)
+{
 	cdm_count_stay(slot->routine);
 	set_mark(slot, &regs->site);
 	return original;
+}
+
+static inline bool is_small(const struct cdm_slot *slot, uint64_t work)
+{
+	return work < atomic_load_explicit(&cdm_min_work[slot->level], memory_order_relaxed);
+}
+
+/* ---- quick calls ------------------------------------------------------------------------------------------ */
+
+/* Who closes the way has every thread's stores and loads ordered in the kernel (op/forward.h), so the compiler's order is enough here. */
+static inline bool visit(struct cdm_visitor *v)
+{
+	atomic_store_explicit(&v->busy, atomic_load_explicit(&v->busy, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed))
+		return true;
+	atomic_store_explicit(&v->busy, atomic_load_explicit(&v->busy, memory_order_relaxed) - 1, memory_order_release);
+	return false;
+}
+
+/* The library's function, to be called; NULL: there is none, or not now. */
+static inline void *forward(const struct cdm_slot *slot, uint64_t work)
+{
+	cdm_forward_row *table = atomic_load_explicit(&cdm_forward_table, memory_order_relaxed);
+	struct cdm_visitor *v = &cdm_visitors[cdm_shard_index - 1];
+	uint8_t *fn = table[slot->routine][slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(work)];
+
+	if (!fn || (uintptr_t)fn & CDM_GATE_VISIT || !visit(v))
+		return NULL;
+	cdm_count_kind(slot->routine, CDM_STAYS_FORWARDED);
+	cdm_gate_mark.key = 0;
+	cdm_gate_visited = &v->busy;
+	return fn + CDM_GATE_VISIT;
+}
+
+/* Whether it is time to ask if forwarding is worth it: for this slot, or at all; or for the libraries to meet this thread. */
+static inline bool undecided(const struct cdm_slot *slot, uint64_t work)
+{
+	struct cdm_visitor *v = &cdm_visitors[cdm_shard_index - 1];
+
+	if (cdm_shard_index > CDM_VISITORS)
+		return false;
+	if (slot->flags & CDM_SLOT_DECIDED)
+		return slot->flags & CDM_SLOT_FORWARD && !v->entered;
+	if (atomic_load_explicit(&cdm_forward_table, memory_order_relaxed))
+		return true;
+	v->work += work;
+	if (v->work < v->ask)
+		return false;
+	v->ask = v->work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed);
+	return true;
+}
+
+static inline bool may_be_tiny(const struct cdm_slot *slot, uint64_t work)
+{
+	uint64_t most = cdm_quick_tiny_most[slot->routine];
+
+	return work <= slot->coef * most * most * most;
+}
+
+/* What a small call is to do instead of its original; NULL: nothing. */
+static void *quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t work)
+{
+	struct cdm_quick q;
+	bool visits = slot->flags & CDM_SLOT_FORWARD && cdm_shard_index <= CDM_VISITORS &&
+		      cdm_visitors[cdm_shard_index - 1].entered;
+
+	if (!visits && !may_be_tiny(slot, work))
+		return NULL;
+	if (!cdm_quick_read(&q, regs, slot))
+		return NULL;
+	if (may_be_tiny(slot, work) && cdm_quick_tiny(&q, slot->routine)) {
+		cdm_count_kind(slot->routine, CDM_STAYS_TINY);
+		cdm_gate_mark.key = 0;
+		return (void *)cdm_gate_done;
+	}
+	return visits ? forward(slot, work) : NULL;
+}
+
+void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
+{
+	void *original = original_of(regs, slot), *instead;
+
+	if (!original)
+		return NULL;
+	if (slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE))
+		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
+	uint64_t work = work_of(regs, slot);
+	if (slot->flags & CDM_SLOT_QUICK && work < atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed)) {
+		if ((instead = quick(regs, slot, work)))
+			return instead;
+		if (undecided(slot, work))
+			return NULL;
+	}
+	return is_small(slot, work) ? stay(regs, slot, original) : NULL;
+}
+
+void *cdm_gate_look_plain(const struct cdm_regs *regs, struct cdm_slot *slot)
+{
+	void *original = original_of(regs, slot);
+
+	if (!original)
+		return NULL;
+	if (slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE))
+		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
+	return is_small(slot, work_of(regs, slot)) ? stay(regs, slot, original) : NULL;
 }
 
 int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot)
@@ -80,5 +190,5 @@ int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot)
 		return 1;
 	if (cdm_inside > 0 || cdm_mark_covers(slot, regs->site, &regs->site))
 		return 0;
-	return cdm_gate_look(regs, slot) == NULL;
+	return cdm_gate_look_plain(regs, slot) == NULL;
 }

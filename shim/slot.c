@@ -10,10 +10,12 @@
 #include "offload/base/fmt.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
+#include "offload/base/mapped.h"
 #include "shim/blas_args.h"
 #include "shim/elf.h"
 #include "shim/hook.h"
 #include "shim/patch.h"
+#include "shim/quick.h"
 #include "shim/stub.h"
 
 struct cdm_slot cdm_slots[CDM_BLAS_COUNT * CDM_VARIANTS];
@@ -272,6 +274,13 @@ static int width_of(void *fortran, void *cblas)
 	return wide ? 64 : 32;
 }
 
+/* Once the flags say what is known of the integers. */
+static void note_quick(struct cdm_slot *s)
+{
+	if (!(s->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_WIDE | CDM_SLOT_UNSURE)) && cdm_quick_has(cdm_blas_shape[s->routine]))
+		s->flags |= CDM_SLOT_QUICK;
+}
+
 /* A slot's first call. */
 static void settle_width(struct cdm_slot *s)
 {
@@ -280,6 +289,7 @@ static void settle_width(struct cdm_slot *s)
 	if (!width)
 		atomic_store(&library[i].width, width = width_of(library[i].fortran, library[i].cblas));
 	s->flags = (uint8_t)((s->flags & ~CDM_SLOT_UNSURE) | (width == 64 ? CDM_SLOT_WIDE : 0));
+	note_quick(s);
 }
 
 /* Whether the library that fn is in takes 64-bit integers under names that do not say so: NVPL's, for one. */
@@ -340,6 +350,7 @@ static void describe(struct cdm_slot *s, int routine, int variant, void *fn, siz
 		s->flags |= CDM_SLOT_WIDE;
 	else if (own_library)
 		s->flags |= CDM_SLOT_UNSURE;
+	note_quick(s);
 	s->own_library = (uint8_t)own_library;
 	cdm_gather_dims(s);
 	if (fn)
@@ -717,19 +728,49 @@ void cdm_slot_missing(const struct cdm_slot *slot)
 	cdm_log(CDM_LOG_ERROR, "symbol lookup error: undefined symbol: %s", name);
 }
 
+/* ---- what kind of library it is ----------------------------------------------------------------------- */
+
 /* A function that only this kind of library has. */
 static const char *const marks[] = {"openblas_get_config", "bli_arch_query_id", "mkl_get_version",
 				    "ATL_dgemm",           "armpl_info_get",    "nvpl_blas_get_version"};
+
+static bool is_reference(const void *fn)
+{
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (cdm_module_symbol(fn, marks[i]))
+			return false;
+	return true;
+}
 
 bool cdm_slot_is_reference(int routine, const void *site)
 {
 	struct cdm_slot *slot = &cdm_slots[routine * CDM_VARIANTS + CDM_VARIANT_F], found;
 
 	cdm_slot_find(slot, site, &found);
-	if (!atomic_load_explicit(&found.original, memory_order_relaxed))
-		return false;
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (cdm_module_symbol((const void *)found.library, marks[i]))
-			return false;
-	return true;
+	return atomic_load_explicit(&found.original, memory_order_relaxed) && is_reference((const void *)found.library);
+}
+
+/* The OpenBLAS that fn is of, as the device's library is: the same file, but for another core type the better one wins. */
+static bool is_lesser_openblas(const void *fn)
+{
+	const char *(*core)(void) = (const char *(*)(void))cdm_module_symbol(fn, "openblas_get_corename");
+	char path[512];
+
+	return core && !cdm_mapped_file((uintptr_t)fn, path, sizeof(path)) && cdm_forward_is_same(path, "") &&
+	       !cdm_forward_is_same(path, core());
+}
+
+void cdm_slot_decide(struct cdm_slot *slot, const struct cdm_slot *found)
+{
+	void *original = atomic_load_explicit(&found->original, memory_order_relaxed);
+	const void *of = (const void *)found->library; // NOLINT: a module's address
+	uint8_t bits = CDM_SLOT_DECIDED;
+
+	if (!original || original != atomic_load_explicit(&slot->original, memory_order_acquire) || is_door(slot))
+		return;
+	cdm_inside++;
+	if (is_reference(of) || is_lesser_openblas(of))
+		bits |= CDM_SLOT_FORWARD;
+	cdm_inside--;
+	__atomic_fetch_or(&slot->flags, bits, __ATOMIC_RELAXED);
 }

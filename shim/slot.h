@@ -32,6 +32,8 @@ void cdm_slot_set_original(struct cdm_slot *door, void *original);
 void *cdm_slot_fortran(int routine, const void *site, int variant);
 /* The library of that original is a plain reference BLAS: none of the tuned ones, whose marks are looked for. */
 bool cdm_slot_is_reference(int routine, const void *site);
+/* Finds out whether small calls of slot are worth forwarding; found as from cdm_slot_find(). The table of forwarding is there. */
+void cdm_slot_decide(struct cdm_slot *slot, const struct cdm_slot *found);
 /* Libraries were unloaded: what is kept of them is forgotten. is_loaded tells whether an address is in one that is left. */
 void cdm_slot_keep_loaded(bool (*is_loaded)(uintptr_t addr, const void *arg), const void *arg);
 /* At the start, on the only thread: finds the originals in the libraries that the program was linked with. Their calls never

@@ -36,11 +36,12 @@ uint64_t cdm_stats_seen(int routine)
 	for (int i = 0; i < CDM_STAT_SHARDS; i++)
 		sum += cdm_counted(&cdm_stats.shard[i].seen[routine]);
 	for (int i = 0; i < stay_shards(); i++)
-		sum += cdm_counted(&cdm_stats.stays[i].n[0][routine]) + cdm_counted(&cdm_stats.stays[i].n[1][routine]);
+		for (int kind = 0; kind < CDM_STAYS_KINDS; kind++)
+			sum += cdm_counted(&cdm_stats.stays[i].n[kind][routine]);
 	return sum;
 }
 
-static uint64_t stays(int kind)
+uint64_t cdm_stats_stays(int kind)
 {
 	uint64_t sum = 0;
 	for (int i = 0; i < stay_shards(); i++)
@@ -55,9 +56,10 @@ uint64_t cdm_stats_declined(int reason)
 	for (int i = 0; i < CDM_STAT_SHARDS; i++)
 		sum += cdm_counted(&cdm_stats.shard[i].declined[reason]);
 	if (reason == CDM_DECLINE_SMALL)
-		sum += stays(0);
+		sum += cdm_stats_stays(CDM_STAYS_SMALL) + cdm_stats_stays(CDM_STAYS_TINY) +
+		       cdm_stats_stays(CDM_STAYS_FORWARDED);
 	if (reason == (int)cdm_stays_reason)
-		sum += stays(1);
+		sum += cdm_stats_stays(CDM_STAYS_OTHERWISE);
 	return sum;
 }
 

@@ -51,11 +51,18 @@ struct cdm_shard {
 	cdm_counter declined[CDM_DECLINE_COUNT];
 } __attribute__((aligned(64)));
 
-/* Calls that stayed at first sight, by cdm_stays_kind and routine. The first threads have one each, so that counting
+/* Calls that stayed at first sight, by kind and routine. The first threads have one each, so that counting
  * needs no atomic operation; the last one is for all others. */
 #define CDM_STAY_SHARDS 65
+enum {
+	CDM_STAYS_SMALL,     /* on the program's own library */
+	CDM_STAYS_OTHERWISE, /* so, too, for cdm_stays_reason */
+	CDM_STAYS_TINY,      /* small, and computed at once */
+	CDM_STAYS_FORWARDED, /* small, and computed by a better library */
+	CDM_STAYS_KINDS
+};
 struct cdm_stays {
-	cdm_counter n[2][CDM_MAX_ROUTINES];
+	cdm_counter n[CDM_STAYS_KINDS][CDM_MAX_ROUTINES];
 } __attribute__((aligned(64)));
 
 /* Cool counters of one routine: calls that were offloaded or timed on the host. Times in nanoseconds. */
@@ -91,25 +98,30 @@ static inline uint64_t cdm_now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
-/* What a call that stays at first sight is declined for: too small (0), or cdm_stays_reason (1): nothing is offloaded. */
+/* What a call that stays at first sight counts as: CDM_STAYS_SMALL; or CDM_STAYS_OTHERWISE, and nothing is offloaded. */
 extern _Atomic int cdm_stays_kind;
 extern enum cdm_decline cdm_stays_reason;
 /* Integer registers only. */
-static inline void cdm_count_stay(int routine)
+static inline void cdm_count_kind(int routine, int kind)
 {
 	int i = cdm_shard_index ? cdm_shard_index : cdm_shard_draw();
 	struct cdm_stays *own = &cdm_stats.stays[i < CDM_STAY_SHARDS ? i - 1 : CDM_STAY_SHARDS - 1];
-	cdm_counter *c = &own->n[atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed)][routine];
+	cdm_counter *c = &own->n[kind][routine];
 
 	if (i >= CDM_STAY_SHARDS)
 		cdm_count(c, 1);
 	else
 		atomic_store_explicit(c, cdm_counted(c) + 1, memory_order_relaxed);
 }
+static inline void cdm_count_stay(int routine)
+{
+	cdm_count_kind(routine, atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed));
+}
 
 /* Sums over the shards. */
 uint64_t cdm_stats_seen(int routine); /* calls of one routine */
 uint64_t cdm_stats_declined(int reason);
+uint64_t cdm_stats_stays(int kind);
 /* Fork child: counters start at zero, as the report is per process. */
 void cdm_stats_after_fork(void);
 

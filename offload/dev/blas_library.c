@@ -214,6 +214,14 @@ void *cdm_blas_entry(const struct cdm_blas_library *lib, const char *routine)
 	return spelled(lib, namings[lib->naming].entry, routine);
 }
 
+void *cdm_blas_cblas_entry(const struct cdm_blas_library *lib, const char *routine)
+{
+	char name[64];
+
+	cdm_fmt(name, sizeof(name), "cblas_%s", routine);
+	return spelled(lib, namings[lib->naming].own, name);
+}
+
 /* A function that is no routine of BLAS: under the library's spelling, or plain. */
 static void *own(const struct cdm_blas_library *lib, const char *name)
 {

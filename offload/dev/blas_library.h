@@ -47,6 +47,8 @@ struct cdm_blas_library {
 int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *core, int threads);
 /* The Fortran entry point of a routine ("dgemm"), or NULL. */
 void *cdm_blas_entry(const struct cdm_blas_library *lib, const char *routine);
+/* The same in CBLAS's convention. */
+void *cdm_blas_cblas_entry(const struct cdm_blas_library *lib, const char *routine);
 /* The number of threads of calls to come. No call may be running. */
 void cdm_blas_set_threads(struct cdm_blas_library *lib, int threads);
 

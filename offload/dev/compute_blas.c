@@ -293,6 +293,64 @@ static int blas_run(struct cdm_call *c)
 	return ret;
 }
 
+/* ---- small calls on the host --------------------------------------------------------------------------- */
+
+static bool blas_prepared(void)
+{
+	struct cdm_blas_file list[CDM_BLAS_MAX];
+	struct cdm_choice c;
+	int n = cdm_blas_find(cdm_config.blas, list, CDM_BLAS_MAX);
+
+	return !cdm_choice_load(cdm_choice_key(list, n, cdm_config.blas, threads_asked()), &c);
+}
+
+static void *blas_small(int routine, bool cblas, int size)
+{
+	int family = blas.family[routine];
+	const struct cdm_plan *plan = &blas.choice.plan;
+
+	if (family < 0 || atomic_load(&blas.single))
+		return NULL;
+	int n = plan->alone[family][cdm_routines[routine].type][CDM_SQUARE][size];
+	struct instance *i = plan->setting[n].threads == 1 ? instance_get(n) : NULL;
+	if (!i || i->lib.wide || i->lib.omp_set_threads)
+		return NULL;
+	return cblas ? cdm_blas_cblas_entry(&i->lib, cdm_routines[routine].name) : i->entry[routine];
+}
+
+static void blas_greet(void)
+{
+	for (int n = 0; n < CDM_SETTINGS; n++)
+		if (atomic_load(&blas.instance[n].state) == OPEN)
+			cdm_blas_enter_first(&blas.instance[n].lib);
+}
+
+static bool blas_is_small(const char *path, const char *core)
+{
+	const struct cdm_plan *plan = &blas.choice.plan;
+	const struct cdm_setting *s = &plan->setting[cdm_plan_first_alone(plan)];
+	const struct instance *i = &blas.instance[s - plan->setting];
+
+	return !strcmp(path, s->library) && (!core[0] || !i->lib.core[0] || !strcasecmp(core, i->lib.core));
+}
+
+static const char *blas_library(int n, uint64_t *calls)
+{
+	static char text[CDM_SETTINGS][CDM_BLAS_PATH + 120];
+	struct instance *i = n < CDM_SETTINGS ? &blas.instance[n] : NULL;
+	struct cdm_text t;
+
+	while (i && i < blas.instance + CDM_SETTINGS && atomic_load(&i->state) != OPEN)
+		i++; /* settings that nobody has needed; the first is always open */
+	if (!i || i == blas.instance + CDM_SETTINGS)
+		return NULL;
+	cdm_text_init(&t, text[n], sizeof(text[n]));
+	cdm_blas_describe(&i->lib, &t);
+	cdm_textf(&t, " (%s)", blas.choice.plan.setting[i - blas.instance].library);
+	*calls = cdm_counted(&i->calls);
+	return text[n];
+}
+
 /* ---- threads ------------------------------------------------------------------------------------------ */
 
 /* The library's threads, as those that opening it has added to a process of one thread. They end when a fork stops them,
@@ -383,6 +441,11 @@ const struct cdm_compute_ops cdm_compute_blas = {
 	.owns_thread = blas_owns_thread,
 	.describe = blas_describe,
 	.crossover = blas_crossover,
+	.prepared = blas_prepared,
+	.small = blas_small,
+	.greet = blas_greet,
+	.is_small = blas_is_small,
+	.library = blas_library,
 	.fork_prepare = blas_fork_prepare,
 	.fork_child = blas_fork_child,
 };

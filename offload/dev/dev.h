@@ -57,6 +57,17 @@ struct cdm_compute_ops {
 	bool (*owns_thread)(int tid);  /* false also when nobody knows */
 	const char *(*describe)(void); /* "OpenBLAS 0.3.21, core Zen, 2 threads" */
 	double (*crossover)(void);     /* measured flops from which offloading pays */
+	/* Whether open() takes milliseconds, not seconds: nothing has to be measured first. */
+	bool (*prepared)(void);
+	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes square shapes of a class of work
+	 * (plan.h) best on one thread and on the host's memory. NULL: none. Opens libraries if need be. */
+	void *(*small)(int routine, bool cblas, int size);
+	/* Tells the libraries of small() of the calling thread. */
+	void (*greet)(void);
+	/* path is the library of most of them, with this core type. */
+	bool (*is_small)(const char *path, const char *core);
+	/* The i-th library in use, and its calls so far; NULL: there are no more. */
+	const char *(*library)(int i, uint64_t *calls);
 	/* fork: called with no run() in progress. prepare leaves nothing that the child would miss. */
 	void (*fork_prepare)(void);
 	void (*fork_child)(void);

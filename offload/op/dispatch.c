@@ -13,6 +13,7 @@
 #include "offload/mem/residency.h"
 #include "offload/op/inflight.h"
 #include "offload/op/control.h"
+#include "offload/op/forward.h"
 #include "offload/op/operation.h"
 
 /* Before the calibration is known: 2 x 80^3, worth opening the library for. */
@@ -100,7 +101,7 @@ void cdm_engine_on_host(bool (*is_reference)(int routine, const void *site))
 static void nothing_offloaded(enum cdm_decline why)
 {
 	cdm_stays_reason = why;
-	atomic_store(&cdm_stays_kind, 1);
+	atomic_store(&cdm_stays_kind, CDM_STAYS_OTHERWISE);
 	for (int i = 0; i < CDM_LEVELS; i++)
 		threshold_set(i, UINT64_MAX);
 }
@@ -115,6 +116,7 @@ static void set_crossover(const struct cdm_call *call)
 	threshold_set(CDM_LEVEL_MATRIX, (uint64_t)(slow ? flops / REFERENCE_SPEED : flops));
 	if (slow)
 		threshold_set(CDM_LEVEL_VECTOR, STREAMING_WORK);
+	cdm_forward_limit((uint64_t)flops);
 }
 
 /* At exit, before libraries end: OpenBLAS joins its threads then, for ever if one of the program's other threads is in the
@@ -169,6 +171,13 @@ static enum cdm_decline compute_get(const struct cdm_call *call)
 	default:
 		return CDM_DECLINE_NO_LIBRARY;
 	}
+}
+
+bool cdm_dispatch_compute(int routine, const void *site)
+{
+	struct cdm_call call = {.routine = routine, .site = site};
+
+	return compute_get(&call) == CDM_DECLINE_COUNT;
 }
 
 void *cdm_call_fallback(int routine)
@@ -262,9 +271,10 @@ void cdm_dispatch_init(void)
 		nothing_offloaded(CDM_DECLINE_NO_DEVICE);
 	else if (cdm_config.policy == CDM_POLICY_NEVER)
 		nothing_offloaded(CDM_DECLINE_POLICY);
-	else if (cdm_config.min_work < 0)
+	else if (cdm_config.min_work < 0) {
 		threshold_set(CDM_LEVEL_MATRIX, MIN_WORK_GUESS);
-	else
+		cdm_forward_init();
+	} else
 		for (int i = 0; i < CDM_LEVELS; i++)
 			threshold_set(i, whole_flops(cdm_config.min_work));
 }

@@ -17,6 +17,8 @@ void cdm_dispatch_offline(bool is);
 bool cdm_dispatch_is_offline(void);
 /* The library is open / must not be used again in this process / its lock was held by nobody who is here. */
 bool cdm_dispatch_compute_open(void);
+/* Opens it, for a call of routine from site, unless another thread is at it. True: it is open. */
+bool cdm_dispatch_compute(int routine, const void *site);
 void cdm_dispatch_break_compute(void);
 void cdm_dispatch_reset_locks(void);
 

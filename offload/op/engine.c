@@ -19,6 +19,7 @@
 #include "offload/mem/uffd.h"
 #include "offload/op/control.h"
 #include "offload/op/dispatch.h"
+#include "offload/op/forward.h"
 #include "offload/op/inflight.h"
 #include "offload/op/report.h"
 #include "offload/op/stage.h"
@@ -29,8 +30,9 @@
 
 struct cdm_device cdm_device = {&cdm_mem_emu, &cdm_compute_blas};
 
-static bool forking; /* between prepare and parent or child: the gate and the locks are held */
-static bool drained; /* then: no operation was in flight */
+static bool forking;   /* between prepare and parent or child: the gate and the locks are held */
+static bool drained;   /* then: no operation was in flight */
+static bool forwarded; /* then: nobody was inside a forwarded call */
 
 void cdm_engine_init(char *const *envp)
 {
@@ -276,12 +278,14 @@ void cdm_engine_fork_holds(bool holds)
 void cdm_engine_fork_begin(void)
 {
 	cdm_inflight_close();
+	forwarded = cdm_forward_close();
 }
 
 void cdm_engine_fork_prepare(void)
 {
 	cdm_inflight_close();
-	drained = cdm_inflight_drained();
+	forwarded = cdm_forward_close();
+	drained = cdm_inflight_drained() && forwarded;
 	if (cdm_dispatch_compute_open() && drained)
 		cdm_device.compute->fork_prepare();
 	cdm_residency_fork_prepare();
@@ -291,12 +295,14 @@ void cdm_engine_fork_prepare(void)
 void cdm_engine_fork_bare_prepare(void)
 {
 	cdm_inflight_close();
+	(void)cdm_forward_close();
 	cdm_residency_fork_bare_prepare();
 }
 
 void cdm_engine_fork_bare_parent(void)
 {
 	cdm_residency_fork_bare_parent();
+	cdm_forward_open();
 	cdm_inflight_open();
 }
 
@@ -315,6 +321,7 @@ void cdm_engine_fork_parent(void)
 {
 	forking = false;
 	cdm_residency_fork_parent();
+	cdm_forward_open();
 	cdm_inflight_open();
 }
 
@@ -343,6 +350,8 @@ void cdm_engine_fork_child(void)
 	else if (cdm_dispatch_compute_open())
 		compute_fork_child();
 	cdm_inflight_child();
+	if (forwarded && drained && !cdm_map_frozen) /* else small calls stay with the program's own library, too */
+		cdm_forward_child();
 	cdm_stage_after_fork();
 	cdm_control_after_fork();
 }

@@ -1,0 +1,161 @@
+#include "offload/op/forward.h"
+
+#include <linux/membarrier.h>
+#include <time.h>
+
+#include "offload/base/arena.h"
+#include "offload/base/config.h"
+#include "offload/base/lock.h"
+#include "offload/base/stats.h"
+#include "offload/mem/device.h"
+#include "offload/op/dispatch.h"
+
+/* Flops of small calls that are worth some 20 ms, what a library takes to open; and 2 s, what calibration takes. */
+#define WORTH_OPENING 50000000u
+#define WORTH_ASKING 1000000u /* once the libraries are open */
+#define WORTH_MEASURING 20000000000u
+#define PATIENCE_NS 100000000u
+#define BEFORE_OPEN 700000 /* the limit, before it is measured */
+
+_Atomic uint64_t cdm_quick_limit;
+_Atomic uint64_t cdm_forward_ask = WORTH_OPENING;
+struct cdm_visitor cdm_visitors[CDM_VISITORS];
+cdm_forward_row *_Atomic cdm_forward_table;
+
+static uint64_t limit;      /* cdm_quick_limit while the way is open */
+static _Atomic bool closed; /* a fork is going on */
+static cdm_lock starting;   /* one thread fills in the table */
+static bool failed;         /* guarded by starting: nothing is ever forwarded */
+
+/* Without the kernel's help a visitor and who closes could miss each other. */
+static bool order_all(int command)
+{
+	return cdm_sys3(SYS_membarrier, command, 0, 0) == 0;
+}
+
+static void set_limit(uint64_t flops)
+{
+	if (cdm_config.min_work >= 0 || !cdm_device.mem->coherent)
+		return;
+	limit = flops;
+	if (!atomic_load(&closed))
+		atomic_store(&cdm_quick_limit, flops);
+}
+
+void cdm_forward_init(void)
+{
+	set_limit(BEFORE_OPEN);
+}
+
+void cdm_forward_limit(uint64_t flops)
+{
+	set_limit(flops);
+	atomic_store(&cdm_forward_ask, WORTH_ASKING);
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------- */
+
+/* A visitor is introduced by its number, so threads beyond the visitors do not forward. */
+static struct cdm_visitor *visitor(void)
+{
+	int i = cdm_shard_index ? cdm_shard_index : cdm_shard_draw();
+
+	return i <= CDM_VISITORS ? &cdm_visitors[i - 1] : NULL;
+}
+
+static cdm_forward_row *make_table(void)
+{
+	cdm_forward_row *table = cdm_arena_alloc((size_t)cdm_routine_count * sizeof(*table));
+
+	for (int r = 0; table && r < cdm_routine_count; r++)
+		for (int cblas = 0; cblas < 2; cblas++)
+			for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
+				table[r][cblas][size] = cdm_device.compute->small(r, cblas, size);
+	return table;
+}
+
+static bool open_way(int routine, const void *site, uint64_t work)
+{
+	if (!cdm_dispatch_compute_open() && work < WORTH_MEASURING && !cdm_device.compute->prepared())
+		return false;
+	cdm_forward_row *table = NULL;
+	if (order_all(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && cdm_dispatch_compute(routine, site))
+		table = make_table();
+	failed = !table;
+	atomic_store(&cdm_forward_table, table);
+	return table;
+}
+
+/* work: of the calling thread's small calls so far. */
+static bool started(int routine, const void *site, uint64_t work)
+{
+	if (atomic_load_explicit(&cdm_forward_table, memory_order_acquire))
+		return true;
+	if ((work < WORTH_OPENING && !cdm_dispatch_compute_open()) || !cdm_lock_try(&starting))
+		return false;
+	bool open = atomic_load(&cdm_forward_table) || (!failed && open_way(routine, site, work));
+	cdm_lock_drop(&starting);
+	return open;
+}
+
+bool cdm_forward_start(int routine, const void *site, uint64_t work)
+{
+	struct cdm_visitor *v = visitor();
+
+	if (!v || !atomic_load(&cdm_quick_limit) || !started(routine, site, work))
+		return false;
+	if (!v->entered)
+		cdm_device.compute->greet();
+	v->entered = true;
+	return true;
+}
+
+bool cdm_forward_is_same(const char *path, const char *core)
+{
+	return cdm_device.compute->is_small(path, core);
+}
+
+/* ---- fork -------------------------------------------------------------------------------------------------- */
+
+static bool inside(void)
+{
+	for (int i = 0; i < CDM_VISITORS; i++)
+		if (&cdm_visitors[i] != visitor() && atomic_load_explicit(&cdm_visitors[i].busy, memory_order_acquire))
+			return true;
+	return false;
+}
+
+/* Calls inside are short, so they are not asked to wake anybody. */
+bool cdm_forward_close(void)
+{
+	struct timespec nap = {.tv_nsec = 20000};
+	uint64_t begun = cdm_now_ns();
+
+	atomic_store(&closed, true);
+	atomic_store(&cdm_quick_limit, 0);
+	if (!atomic_load(&cdm_forward_table))
+		return true;
+	if (!order_all(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
+		return false;
+	while (inside() && cdm_now_ns() - begun < PATIENCE_NS)
+		(void)cdm_sys3(SYS_nanosleep, (long)&nap, 0, 0);
+	struct cdm_visitor *own = visitor(); /* a handler that forks may have interrupted a call of its own thread */
+	return !inside() && !(own && atomic_load(&own->busy));
+}
+
+void cdm_forward_open(void)
+{
+	atomic_store(&closed, false);
+	atomic_store(&cdm_quick_limit, limit);
+}
+
+void cdm_forward_child(void)
+{
+	for (int i = 0; i < CDM_VISITORS; i++) {
+		struct cdm_visitor *v = &cdm_visitors[i];
+		if (v != visitor() && v->busy) /* what is inside of this thread goes on when its handler returns */
+			v->busy = 0;
+	}
+	cdm_lock_reset(&starting);
+	cdm_forward_open();
+}

@@ -1,0 +1,35 @@
+/* Quick calls: small ones whose arguments the gate reads and checks by itself, without the normalised call of blas_args.h.
+ *
+ * A small call costs less than finding out everything about it. For the routines that programs call by the million it is enough
+ * to know that the call is legal and not empty: then it may be computed at once (offload/tiny), or forwarded to a better library
+ * than the program's. Everything else is left to the original.
+ */
+#ifndef CDM_SHIM_QUICK_H
+#define CDM_SHIM_QUICK_H
+
+#include <stdbool.h>
+
+#include "shim/gate.h"
+
+/* What a call says, column-major; sizes from 1 on. What its routine does not have is not set. */
+struct cdm_quick {
+	char side, uplo, trans, trans_b, diag; /* upper-case letters; trans is also that of B's other operand, A */
+	int m, n, k;
+	int lda, ldb, ldc;        /* gemv: ldb and ldc are the increments of x and y */
+	const void *alpha, *beta; /* CBLAS by value: where the gate has saved them */
+	void *a, *b, *c;          /* gemv: x and y; trsm: b; factorizations: a */
+	int *pivots, *info;
+};
+
+/* The argument lists that are read. */
+bool cdm_quick_has(int shape);
+/* Fills in *q with a call that is legal and computes something. False: it is not certainly that. Integer registers only. */
+bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const struct cdm_slot *slot);
+/* Computes the call if it is as small as that. False: nothing was done. */
+bool cdm_quick_tiny(const struct cdm_quick *q, int routine);
+/* At the start: whether this CPU can do that at all. */
+void cdm_quick_start(void);
+/* By routine: the largest dimension of a call that may be computed at once; 0: none is. */
+extern uint8_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
+
+#endif

@@ -1,0 +1,343 @@
+/* Reading small calls. Compiled without vector registers (Makefile): the caller's are not saved, but for two scalars. */
+#include "shim/blas_shapes.h"
+#include "shim/quick.h"
+
+/* The i-th word of the list, by the rule that integers and addresses follow. */
+static inline uint64_t word(const struct cdm_regs *r, int i)
+{
+	return i < 6 ? r->gp[i] : r->stack[i - 6];
+}
+static inline void *address(const struct cdm_regs *r, int i)
+{
+	return (void *)(uintptr_t)word(r, i); // NOLINT: an address as the program passed it
+}
+/* Fortran's. */
+static inline int integer(const struct cdm_regs *r, int i)
+{
+	return *(const int *)address(r, i);
+}
+static inline char letter(const struct cdm_regs *r, int i)
+{
+	return (char)(*(const char *)address(r, i) & 0xdf);
+}
+/* CBLAS's: integers by value, and numbers for letters. */
+static inline int value(const struct cdm_regs *r, int i)
+{
+	return (int)(uint32_t)word(r, i);
+}
+static inline char pick(uint32_t number, uint32_t first, const char *letters, uint32_t n)
+{
+	return number - first < n ? letters[number - first] : 0;
+}
+static inline char transpose(const struct cdm_regs *r, int i)
+{
+	return pick((uint32_t)value(r, i), 111, "NTC", 3);
+}
+static inline char triangle(const struct cdm_regs *r, int i, bool flip)
+{
+	return pick((uint32_t)value(r, i), 121, flip ? "LU" : "UL", 2);
+}
+
+enum { ROW_MAJOR = 101, COL_MAJOR = 102 };
+static inline bool row_major(const struct cdm_regs *r)
+{
+	return value(r, 0) == ROW_MAJOR;
+}
+static inline bool ordered(const struct cdm_regs *r)
+{
+	return value(r, 0) == ROW_MAJOR || value(r, 0) == COL_MAJOR;
+}
+/* Real scalars came in vector registers, which lie below the rest. */
+static inline const void *scalar(const struct cdm_regs *r, int i)
+{
+	return (const uint64_t *)r - CDM_REGS_SCALARS + i;
+}
+
+static inline bool is_trans(char c)
+{
+	return c == 'N' || c == 'T' || c == 'C';
+}
+static inline bool is_uplo(char c)
+{
+	return c == 'U' || c == 'L';
+}
+static inline void swap(int *a, int *b)
+{
+	int t = *a;
+	*a = *b;
+	*b = t;
+}
+
+/* ---- gemm ------------------------------------------------------------------------------------------------- */
+
+static inline void gemm_fortran(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.trans = letter(r, 0),
+				.trans_b = letter(r, 1),
+				.m = integer(r, 2),
+				.n = integer(r, 3),
+				.k = integer(r, 4),
+				.alpha = address(r, 5),
+				.a = address(r, 6),
+				.lda = integer(r, 7),
+				.b = address(r, 8),
+				.ldb = integer(r, 9),
+				.beta = address(r, 10),
+				.c = address(r, 11),
+				.ldc = integer(r, 12)};
+}
+
+static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+{
+	int a = complex ? 7 : 6, first = row_major(r) ? 1 : 0, s = complex ? 1 : 0;
+	int at_a = a + 2 * first, at_b = a + 2 - 2 * first; /* C' = B' A' */
+
+	*q = (struct cdm_quick){.trans = transpose(r, 1 + first),
+				.trans_b = transpose(r, 2 - first),
+				.m = value(r, 3 + first),
+				.n = value(r, 4 - first),
+				.k = value(r, 5),
+				.alpha = complex ? address(r, 6) : scalar(r, 0),
+				.a = address(r, at_a),
+				.lda = value(r, at_a + 1),
+				.b = address(r, at_b),
+				.ldb = value(r, at_b + 1),
+				.beta = complex ? address(r, a + 4) : scalar(r, 1),
+				.c = address(r, a + 4 + s),
+				.ldc = value(r, a + 5 + s)};
+}
+
+static inline bool gemm_legal(const struct cdm_quick *q)
+{
+	return is_trans(q->trans) && is_trans(q->trans_b) && q->m > 0 && q->n > 0 && q->k > 0 &&
+	       q->lda >= (q->trans == 'N' ? q->m : q->k) && q->ldb >= (q->trans_b == 'N' ? q->k : q->n) &&
+	       q->ldc >= q->m;
+}
+
+/* ---- gemv ------------------------------------------------------------------------------------------------- */
+
+static inline void gemv_fortran(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.trans = letter(r, 0),
+				.m = integer(r, 1),
+				.n = integer(r, 2),
+				.alpha = address(r, 3),
+				.a = address(r, 4),
+				.lda = integer(r, 5),
+				.b = address(r, 6),
+				.ldb = integer(r, 7),
+				.beta = address(r, 8),
+				.c = address(r, 9),
+				.ldc = integer(r, 10)};
+}
+
+/* The conjugate of a row-major matrix is none of the column-major forms. */
+static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+{
+	int a = complex ? 5 : 4, row = row_major(r) ? 1 : 0, s = complex ? 1 : 0;
+	char trans = transpose(r, 1);
+
+	if (row)
+		trans = trans == 'N' ? 'T' : trans == 'T' || (trans == 'C' && !complex) ? 'N' : 0;
+	*q = (struct cdm_quick){.trans = trans,
+				.m = value(r, 2 + row),
+				.n = value(r, 3 - row),
+				.alpha = complex ? address(r, 4) : scalar(r, 0),
+				.a = address(r, a),
+				.lda = value(r, a + 1),
+				.b = address(r, a + 2),
+				.ldb = value(r, a + 3),
+				.beta = complex ? address(r, a + 4) : scalar(r, 1),
+				.c = address(r, a + 4 + s),
+				.ldc = value(r, a + 5 + s)};
+}
+
+static inline bool gemv_legal(const struct cdm_quick *q)
+{
+	return is_trans(q->trans) && q->m > 0 && q->n > 0 && q->lda >= q->m && q->ldb && q->ldc;
+}
+
+/* ---- syrk, herk ---------------------------------------------------------------------------------------------- */
+
+static inline void rank_fortran(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.uplo = letter(r, 0),
+				.trans = letter(r, 1),
+				.n = integer(r, 2),
+				.k = integer(r, 3),
+				.alpha = address(r, 4),
+				.a = address(r, 5),
+				.lda = integer(r, 6),
+				.beta = address(r, 7),
+				.c = address(r, 8),
+				.ldc = integer(r, 9)};
+}
+
+/* by_address: alpha and beta are complex. other: what the transpose of A is called. */
+static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool by_address, char other)
+{
+	int a = by_address ? 6 : 5, s = by_address ? 1 : 0;
+	char trans = transpose(r, 2);
+
+	if (row_major(r))
+		trans = trans == 'N' ? other : trans ? 'N' : 0;
+	*q = (struct cdm_quick){.uplo = triangle(r, 1, row_major(r)),
+				.trans = trans,
+				.n = value(r, 3),
+				.k = value(r, 4),
+				.alpha = by_address ? address(r, 5) : scalar(r, 0),
+				.a = address(r, a),
+				.lda = value(r, a + 1),
+				.beta = by_address ? address(r, a + 2) : scalar(r, 1),
+				.c = address(r, a + 2 + s),
+				.ldc = value(r, a + 3 + s)};
+}
+
+/* The transposes: real syrk knows both words for one, complex syrk has no conjugate, herk nothing else. */
+static inline bool rank_legal(const struct cdm_quick *q, bool complex, bool hermitian)
+{
+	bool trans = q->trans == 'N' || (q->trans == 'T' && !hermitian) || (q->trans == 'C' && (hermitian || !complex));
+
+	return is_uplo(q->uplo) && trans && q->n > 0 && q->k > 0 && q->lda >= (q->trans == 'N' ? q->n : q->k) &&
+	       q->ldc >= q->n;
+}
+
+/* ---- trsm, trmm ------------------------------------------------------------------------------------------------ */
+
+static inline void solve_fortran(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.side = letter(r, 0),
+				.uplo = letter(r, 1),
+				.trans = letter(r, 2),
+				.diag = letter(r, 3),
+				.m = integer(r, 4),
+				.n = integer(r, 5),
+				.alpha = address(r, 6),
+				.a = address(r, 7),
+				.lda = integer(r, 8),
+				.b = address(r, 9),
+				.ldb = integer(r, 10)};
+}
+
+static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+{
+	bool row = row_major(r);
+	int a = complex ? 8 : 7;
+
+	*q = (struct cdm_quick){.side = pick((uint32_t)value(r, 1), 141, row ? "RL" : "LR", 2),
+				.uplo = triangle(r, 2, row),
+				.trans = transpose(r, 3),
+				.diag = pick((uint32_t)value(r, 4), 131, "NU", 2),
+				.m = value(r, 5),
+				.n = value(r, 6),
+				.alpha = complex ? address(r, 7) : scalar(r, 0),
+				.a = address(r, a),
+				.lda = value(r, a + 1),
+				.b = address(r, a + 2),
+				.ldb = value(r, a + 3)};
+	if (row)
+		swap(&q->m, &q->n);
+}
+
+static inline bool solve_legal(const struct cdm_quick *q)
+{
+	return (q->side == 'L' || q->side == 'R') && is_uplo(q->uplo) && is_trans(q->trans) &&
+	       (q->diag == 'N' || q->diag == 'U') && q->m > 0 && q->n > 0 && q->lda >= (q->side == 'L' ? q->m : q->n) &&
+	       q->ldb >= q->m;
+}
+
+/* ---- factorizations ---------------------------------------------------------------------------------------------- */
+
+static inline bool getrf(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.m = integer(r, 0),
+				.n = integer(r, 1),
+				.a = address(r, 2),
+				.lda = integer(r, 3),
+				.pivots = address(r, 4),
+				.info = address(r, 5)};
+	return q->m > 0 && q->n > 0 && q->lda >= q->m;
+}
+
+static inline bool potrf(struct cdm_quick *q, const struct cdm_regs *r)
+{
+	*q = (struct cdm_quick){.uplo = letter(r, 0),
+				.n = integer(r, 1),
+				.a = address(r, 2),
+				.lda = integer(r, 3),
+				.info = address(r, 4)};
+	return is_uplo(q->uplo) && q->n > 0 && q->lda >= q->n;
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------------ */
+
+bool cdm_quick_has(int shape)
+{
+	switch (shape) {
+	case CDM_SHAPE_GEMM:
+	case CDM_SHAPE_GEMV:
+	case CDM_SHAPE_SYRK:
+	case CDM_SHAPE_HERK:
+	case CDM_SHAPE_TRMM:
+	case CDM_SHAPE_GETRF:
+	case CDM_SHAPE_POTRF:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool read_fortran(struct cdm_quick *q, const struct cdm_regs *r, int shape, bool complex)
+{
+	switch (shape) {
+	case CDM_SHAPE_GEMM:
+		gemm_fortran(q, r);
+		return gemm_legal(q);
+	case CDM_SHAPE_GEMV:
+		gemv_fortran(q, r);
+		return gemv_legal(q);
+	case CDM_SHAPE_SYRK:
+	case CDM_SHAPE_HERK:
+		rank_fortran(q, r);
+		return rank_legal(q, complex, shape == CDM_SHAPE_HERK);
+	case CDM_SHAPE_TRMM:
+		solve_fortran(q, r);
+		return solve_legal(q);
+	case CDM_SHAPE_GETRF:
+		return getrf(q, r);
+	default:
+		return potrf(q, r);
+	}
+}
+
+static bool read_cblas(struct cdm_quick *q, const struct cdm_regs *r, int shape, bool complex)
+{
+	if (!ordered(r))
+		return false;
+	switch (shape) {
+	case CDM_SHAPE_GEMM:
+		gemm_cblas(q, r, complex);
+		return gemm_legal(q);
+	case CDM_SHAPE_GEMV:
+		gemv_cblas(q, r, complex);
+		return gemv_legal(q);
+	case CDM_SHAPE_SYRK:
+		rank_cblas(q, r, complex, 'T');
+		return rank_legal(q, complex, false);
+	case CDM_SHAPE_HERK:
+		rank_cblas(q, r, false, 'C');
+		return rank_legal(q, complex, true);
+	default:
+		solve_cblas(q, r, complex);
+		return solve_legal(q);
+	}
+}
+
+bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const struct cdm_slot *slot)
+{
+	bool complex = cdm_blas_table[slot->routine].type >= CDM_C;
+	int shape = cdm_blas_shape[slot->routine];
+
+	return slot->flags & CDM_SLOT_CBLAS ? read_cblas(q, regs, shape, complex)
+					    : read_fortran(q, regs, shape, complex);
+}
