@@ -210,17 +210,6 @@ extern _Atomic uint64_t cdm_min_work[CDM_LEVELS];
 /* Calls with fewer flops than this may be computed at once (offload/tiny) or forwarded to a better library than the program's; 0: none.
  * Falls to 0 while a fork is going on. */
 extern _Atomic uint64_t cdm_quick_limit;
-/* A thread on its way through a forwarded call. Written by its thread alone; for the first threads there is one each. */
-struct cdm_visitor {
-	_Atomic int busy; /* inside; more than 1 in signal handlers */
-	int entered;      /* the libraries have been told of this thread */
-	uint64_t work;    /* flops of small calls that might have been forwarded */
-	uint64_t ask;     /* the work at which it is asked whether they should be */
-} __attribute__((aligned(64)));
-#define CDM_VISITORS 64
-extern struct cdm_visitor cdm_visitors[CDM_VISITORS];
-/* The calling thread's number, from 1, once it has been drawn. */
-extern __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
 /* Where small calls of a routine go, by class of work: functions in Fortran's and in CBLAS's convention with 32-bit integers, or NULL. */
 #define CDM_FORWARD_CLASSES 16
 static inline int cdm_forward_class(uint64_t work)

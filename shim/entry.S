@@ -97,13 +97,20 @@ visit:
 	movq %rsp, %rbp
 	.cfi_def_cfa_register %rbp
 	movzbl CDM_SLOT_WORDS(%r11), %r10d
-	leaq 15(,%r10,8), %r11
-	andq $-16, %r11
+	leal 1(%r10), %r11d
+	andl $-2, %r11d
+	shll $3, %r11d
 	subq %r11, %rsp
-1:	subl $1, %r10d
+	movl %r10d, %r11d
+	andl $1, %r11d
+	jz 1f
+	movq 8(%rbp,%r10,8), %r11
+	movq %r11, -8(%rsp,%r10,8)
+	decl %r10d
+1:	subl $2, %r10d
 	js 2f
-	movq 16(%rbp,%r10,8), %r11
-	movq %r11, (%rsp,%r10,8)
+	movups 16(%rbp,%r10,8), %xmm15
+	movups %xmm15, (%rsp,%r10,8)
 	jmp 1b
 2:	decq %rax
 	call *%rax

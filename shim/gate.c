@@ -1,6 +1,7 @@
 /* The gate's slow way: calls that may be worth offloading, and whatever the quick look had no answer for. */
 #include "shim/gate.h"
 
+#include "offload/base/stats.h"
 #include "shim/blas_args.h"
 #include "shim/blas_batch.h"
 #include "shim/slot.h"
@@ -99,15 +100,14 @@ static bool offload(struct cdm_frame *f)
 /* The quick look has sent a small call here, to hear whether its slot's are worth forwarding, or to introduce its thread. */
 static void decide(struct cdm_slot *slot, const struct cdm_slot *found, const void *site)
 {
-	int thread = cdm_shard_index;
+	const struct cdm_caller *self = cdm_caller_self;
 
-	if (!(slot->flags & CDM_SLOT_QUICK) || cdm_inside > 0 || !thread || thread > CDM_VISITORS)
+	if (!(slot->flags & CDM_SLOT_QUICK) || cdm_inside > 0 || !self || self->shared)
 		return;
-	const struct cdm_visitor *v = &cdm_visitors[thread - 1];
-	if (slot->flags & CDM_SLOT_DECIDED && (v->entered || !(slot->flags & CDM_SLOT_FORWARD)))
+	if (slot->flags & CDM_SLOT_DECIDED && (self->entered || !(slot->flags & CDM_SLOT_FORWARD)))
 		return;
 	cdm_inside++;
-	bool started = cdm_forward_start(slot->routine, site, v->work);
+	bool started = cdm_forward_start(slot->routine, site, self->work);
 	cdm_inside--;
 	if (started && !(slot->flags & CDM_SLOT_DECIDED))
 		cdm_slot_decide(slot, found);

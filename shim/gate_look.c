@@ -57,21 +57,12 @@ static inline void set_mark(const struct cdm_slot *slot, const void *stack)
 	mark->library_len = slot->library_len;
 }
 
-/* The original's place, or NULL: the slow way finds out. */
+/* Calls from elsewhere than the slot's, and the first of a thread, go the slow way. */
 static inline void *original_of(const struct cdm_regs *regs, const struct cdm_slot *slot)
 {
 	void *original = atomic_load_explicit(&slot->original, memory_order_acquire);
 
-	if (!cdm_shard_index || (uintptr_t)regs->site - slot->caller >= slot->caller_len)
-		return NULL;
-	return original;
-}
-
-static inline void *stay(const struct cdm_regs *regs, const struct cdm_slot *slot, void *original)
-{
-	cdm_count_stay(slot->routine);
-	set_mark(slot, &regs->site);
-	return original;
+	return cdm_caller_self && (uintptr_t)regs->site - slot->caller < slot->caller_len ? original : NULL;
 }
 
 static inline bool is_small(const struct cdm_slot *slot, uint64_t work)
@@ -79,49 +70,65 @@ static inline bool is_small(const struct cdm_slot *slot, uint64_t work)
 	return work < atomic_load_explicit(&cdm_min_work[slot->level], memory_order_relaxed);
 }
 
+static inline void *stay_if_small(const struct cdm_regs *regs, const struct cdm_slot *slot, uint64_t work,
+				  void *original)
+{
+	if (!is_small(slot, work))
+		return NULL;
+	cdm_count_stay(cdm_caller_self, slot->routine);
+	set_mark(slot, &regs->site);
+	return original;
+}
+
 /* ---- quick calls ------------------------------------------------------------------------------------------ */
 
 /* Who closes the way has every thread's stores and loads ordered in the kernel (op/forward.h), so the compiler's order is enough here. */
-static inline bool visit(struct cdm_visitor *v)
+static inline bool visit(struct cdm_caller *self)
 {
-	atomic_store_explicit(&v->busy, atomic_load_explicit(&v->busy, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_store_explicit(&self->busy, atomic_load_explicit(&self->busy, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed))
 		return true;
-	atomic_store_explicit(&v->busy, atomic_load_explicit(&v->busy, memory_order_relaxed) - 1, memory_order_release);
+	atomic_store_explicit(&self->busy, atomic_load_explicit(&self->busy, memory_order_relaxed) - 1,
+			      memory_order_release);
 	return false;
 }
 
 /* The library's function, to be called; NULL: there is none, or not now. */
-static inline void *forward(const struct cdm_slot *slot, uint64_t work)
+static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot, uint64_t work)
 {
 	cdm_forward_row *table = atomic_load_explicit(&cdm_forward_table, memory_order_relaxed);
-	struct cdm_visitor *v = &cdm_visitors[cdm_shard_index - 1];
 	uint8_t *fn = table[slot->routine][slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(work)];
 
-	if (!fn || (uintptr_t)fn & CDM_GATE_VISIT || !visit(v))
+	if (!fn || (uintptr_t)fn & CDM_GATE_VISIT || !visit(self))
 		return NULL;
-	cdm_count_kind(slot->routine, CDM_STAYS_FORWARDED);
+	cdm_count_kind(self, slot->routine, CDM_STAYS_FORWARDED);
 	cdm_gate_mark.key = 0;
-	cdm_gate_visited = &v->busy;
+	cdm_gate_visited = &self->busy;
 	return fn + CDM_GATE_VISIT;
 }
 
-/* Whether it is time to ask if forwarding is worth it: for this slot, or at all; or for the libraries to meet this thread. */
-static inline bool undecided(const struct cdm_slot *slot, uint64_t work)
+static inline void *done(struct cdm_caller *self, const struct cdm_slot *slot)
 {
-	struct cdm_visitor *v = &cdm_visitors[cdm_shard_index - 1];
+	cdm_count_kind(self, slot->routine, CDM_STAYS_TINY);
+	cdm_gate_mark.key = 0;
+	return (void *)cdm_gate_done;
+}
 
-	if (cdm_shard_index > CDM_VISITORS)
-		return false;
+/* Whether it is time to ask if forwarding is worth it: for this slot, or at all; or for the libraries to meet this thread. */
+static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slot, uint64_t work)
+{
 	if (slot->flags & CDM_SLOT_DECIDED)
-		return slot->flags & CDM_SLOT_FORWARD && !v->entered;
+		return slot->flags & CDM_SLOT_FORWARD && !self->entered && !self->shared;
+	if (self->shared)
+		return false;
 	if (atomic_load_explicit(&cdm_forward_table, memory_order_relaxed))
 		return true;
-	v->work += work;
-	if (v->work < v->ask)
+	self->work += work;
+	if (self->work < self->ask)
 		return false;
-	v->ask = v->work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed);
+	self->ask = self->work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed);
 	return true;
 }
 
@@ -132,52 +139,45 @@ static inline bool may_be_tiny(const struct cdm_slot *slot, uint64_t work)
 	return work <= slot->coef * most * most * most;
 }
 
-/* What a small call is to do instead of its original; NULL: nothing. */
-static void *quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t work)
+/* A call with a list that is read, below cdm_quick_limit. Apart, so that other calls pay nothing for it. */
+static __attribute__((noinline)) void *look_quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t work,
+						  void *original)
 {
+	struct cdm_caller *self = cdm_caller_self;
 	struct cdm_quick q;
-	bool visits = slot->flags & CDM_SLOT_FORWARD && cdm_shard_index <= CDM_VISITORS &&
-		      cdm_visitors[cdm_shard_index - 1].entered;
+	void *instead = NULL;
+	bool tiny = may_be_tiny(slot, work), visits = slot->flags & CDM_SLOT_FORWARD && self->entered;
 
-	if (!visits && !may_be_tiny(slot, work))
-		return NULL;
-	if (!cdm_quick_read(&q, regs, slot))
-		return NULL;
-	if (may_be_tiny(slot, work) && cdm_quick_tiny(&q, slot->routine)) {
-		cdm_count_kind(slot->routine, CDM_STAYS_TINY);
-		cdm_gate_mark.key = 0;
-		return (void *)cdm_gate_done;
+	if ((visits || tiny) && cdm_quick_read(&q, regs, slot)) {
+		if (tiny && cdm_quick_tiny(&q, slot->routine))
+			return done(self, slot);
+		if (visits)
+			instead = forward(self, slot, work);
 	}
-	return visits ? forward(slot, work) : NULL;
+	if (instead)
+		return instead;
+	return undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
 }
 
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
 {
-	void *original = original_of(regs, slot), *instead;
+	void *original = original_of(regs, slot);
 
-	if (!original)
-		return NULL;
-	if (slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE))
+	if (__builtin_expect(!original || slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE), 0))
 		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
 	uint64_t work = work_of(regs, slot);
-	if (slot->flags & CDM_SLOT_QUICK && work < atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed)) {
-		if ((instead = quick(regs, slot, work)))
-			return instead;
-		if (undecided(slot, work))
-			return NULL;
-	}
-	return is_small(slot, work) ? stay(regs, slot, original) : NULL;
+	if (slot->flags & CDM_SLOT_QUICK && work < atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed))
+		return look_quick(regs, slot, work, original);
+	return stay_if_small(regs, slot, work, original);
 }
 
 void *cdm_gate_look_plain(const struct cdm_regs *regs, struct cdm_slot *slot)
 {
 	void *original = original_of(regs, slot);
 
-	if (!original)
-		return NULL;
-	if (slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE))
+	if (__builtin_expect(!original || slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE), 0))
 		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
-	return is_small(slot, work_of(regs, slot)) ? stay(regs, slot, original) : NULL;
+	return stay_if_small(regs, slot, work_of(regs, slot), original);
 }
 
 int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot)

@@ -11,7 +11,8 @@
 
 #include "shim/gate.h"
 
-/* What a call says, column-major; sizes from 1 on. What its routine does not have is not set. */
+/* What a call says, column-major; sizes from 1 on. A dimension that its routine does not have is 0;
+ * other such fields are not set. */
 struct cdm_quick {
 	char side, uplo, trans, trans_b, diag; /* upper-case letters; trans is also that of B's other operand, A */
 	int m, n, k;

@@ -72,19 +72,19 @@ static inline void swap(int *a, int *b)
 
 static inline void gemm_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.trans = letter(r, 0),
-				.trans_b = letter(r, 1),
-				.m = integer(r, 2),
-				.n = integer(r, 3),
-				.k = integer(r, 4),
-				.alpha = address(r, 5),
-				.a = address(r, 6),
-				.lda = integer(r, 7),
-				.b = address(r, 8),
-				.ldb = integer(r, 9),
-				.beta = address(r, 10),
-				.c = address(r, 11),
-				.ldc = integer(r, 12)};
+	q->trans = letter(r, 0);
+	q->trans_b = letter(r, 1);
+	q->m = integer(r, 2);
+	q->n = integer(r, 3);
+	q->k = integer(r, 4);
+	q->alpha = address(r, 5);
+	q->a = address(r, 6);
+	q->lda = integer(r, 7);
+	q->b = address(r, 8);
+	q->ldb = integer(r, 9);
+	q->beta = address(r, 10);
+	q->c = address(r, 11);
+	q->ldc = integer(r, 12);
 }
 
 static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
@@ -92,19 +92,19 @@ static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	int a = complex ? 7 : 6, first = row_major(r) ? 1 : 0, s = complex ? 1 : 0;
 	int at_a = a + 2 * first, at_b = a + 2 - 2 * first; /* C' = B' A' */
 
-	*q = (struct cdm_quick){.trans = transpose(r, 1 + first),
-				.trans_b = transpose(r, 2 - first),
-				.m = value(r, 3 + first),
-				.n = value(r, 4 - first),
-				.k = value(r, 5),
-				.alpha = complex ? address(r, 6) : scalar(r, 0),
-				.a = address(r, at_a),
-				.lda = value(r, at_a + 1),
-				.b = address(r, at_b),
-				.ldb = value(r, at_b + 1),
-				.beta = complex ? address(r, a + 4) : scalar(r, 1),
-				.c = address(r, a + 4 + s),
-				.ldc = value(r, a + 5 + s)};
+	q->trans = transpose(r, 1 + first);
+	q->trans_b = transpose(r, 2 - first);
+	q->m = value(r, 3 + first);
+	q->n = value(r, 4 - first);
+	q->k = value(r, 5);
+	q->alpha = complex ? address(r, 6) : scalar(r, 0);
+	q->a = address(r, at_a);
+	q->lda = value(r, at_a + 1);
+	q->b = address(r, at_b);
+	q->ldb = value(r, at_b + 1);
+	q->beta = complex ? address(r, a + 4) : scalar(r, 1);
+	q->c = address(r, a + 4 + s);
+	q->ldc = value(r, a + 5 + s);
 }
 
 static inline bool gemm_legal(const struct cdm_quick *q)
@@ -118,17 +118,18 @@ static inline bool gemm_legal(const struct cdm_quick *q)
 
 static inline void gemv_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.trans = letter(r, 0),
-				.m = integer(r, 1),
-				.n = integer(r, 2),
-				.alpha = address(r, 3),
-				.a = address(r, 4),
-				.lda = integer(r, 5),
-				.b = address(r, 6),
-				.ldb = integer(r, 7),
-				.beta = address(r, 8),
-				.c = address(r, 9),
-				.ldc = integer(r, 10)};
+	q->trans = letter(r, 0);
+	q->m = integer(r, 1);
+	q->n = integer(r, 2);
+	q->alpha = address(r, 3);
+	q->a = address(r, 4);
+	q->lda = integer(r, 5);
+	q->b = address(r, 6);
+	q->ldb = integer(r, 7);
+	q->beta = address(r, 8);
+	q->c = address(r, 9);
+	q->ldc = integer(r, 10);
+	q->k = 0;
 }
 
 /* The conjugate of a row-major matrix is none of the column-major forms. */
@@ -139,17 +140,18 @@ static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 
 	if (row)
 		trans = trans == 'N' ? 'T' : trans == 'T' || (trans == 'C' && !complex) ? 'N' : 0;
-	*q = (struct cdm_quick){.trans = trans,
-				.m = value(r, 2 + row),
-				.n = value(r, 3 - row),
-				.alpha = complex ? address(r, 4) : scalar(r, 0),
-				.a = address(r, a),
-				.lda = value(r, a + 1),
-				.b = address(r, a + 2),
-				.ldb = value(r, a + 3),
-				.beta = complex ? address(r, a + 4) : scalar(r, 1),
-				.c = address(r, a + 4 + s),
-				.ldc = value(r, a + 5 + s)};
+	q->trans = trans;
+	q->m = value(r, 2 + row);
+	q->n = value(r, 3 - row);
+	q->alpha = complex ? address(r, 4) : scalar(r, 0);
+	q->a = address(r, a);
+	q->lda = value(r, a + 1);
+	q->b = address(r, a + 2);
+	q->ldb = value(r, a + 3);
+	q->beta = complex ? address(r, a + 4) : scalar(r, 1);
+	q->c = address(r, a + 4 + s);
+	q->ldc = value(r, a + 5 + s);
+	q->k = 0;
 }
 
 static inline bool gemv_legal(const struct cdm_quick *q)
@@ -161,16 +163,17 @@ static inline bool gemv_legal(const struct cdm_quick *q)
 
 static inline void rank_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.uplo = letter(r, 0),
-				.trans = letter(r, 1),
-				.n = integer(r, 2),
-				.k = integer(r, 3),
-				.alpha = address(r, 4),
-				.a = address(r, 5),
-				.lda = integer(r, 6),
-				.beta = address(r, 7),
-				.c = address(r, 8),
-				.ldc = integer(r, 9)};
+	q->uplo = letter(r, 0);
+	q->trans = letter(r, 1);
+	q->n = integer(r, 2);
+	q->k = integer(r, 3);
+	q->alpha = address(r, 4);
+	q->a = address(r, 5);
+	q->lda = integer(r, 6);
+	q->beta = address(r, 7);
+	q->c = address(r, 8);
+	q->ldc = integer(r, 9);
+	q->m = 0;
 }
 
 /* by_address: alpha and beta are complex. other: what the transpose of A is called. */
@@ -181,16 +184,17 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 
 	if (row_major(r))
 		trans = trans == 'N' ? other : trans ? 'N' : 0;
-	*q = (struct cdm_quick){.uplo = triangle(r, 1, row_major(r)),
-				.trans = trans,
-				.n = value(r, 3),
-				.k = value(r, 4),
-				.alpha = by_address ? address(r, 5) : scalar(r, 0),
-				.a = address(r, a),
-				.lda = value(r, a + 1),
-				.beta = by_address ? address(r, a + 2) : scalar(r, 1),
-				.c = address(r, a + 2 + s),
-				.ldc = value(r, a + 3 + s)};
+	q->uplo = triangle(r, 1, row_major(r));
+	q->trans = trans;
+	q->n = value(r, 3);
+	q->k = value(r, 4);
+	q->alpha = by_address ? address(r, 5) : scalar(r, 0);
+	q->a = address(r, a);
+	q->lda = value(r, a + 1);
+	q->beta = by_address ? address(r, a + 2) : scalar(r, 1);
+	q->c = address(r, a + 2 + s);
+	q->ldc = value(r, a + 3 + s);
+	q->m = 0;
 }
 
 /* The transposes: real syrk knows both words for one, complex syrk has no conjugate, herk nothing else. */
@@ -206,17 +210,18 @@ static inline bool rank_legal(const struct cdm_quick *q, bool complex, bool herm
 
 static inline void solve_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.side = letter(r, 0),
-				.uplo = letter(r, 1),
-				.trans = letter(r, 2),
-				.diag = letter(r, 3),
-				.m = integer(r, 4),
-				.n = integer(r, 5),
-				.alpha = address(r, 6),
-				.a = address(r, 7),
-				.lda = integer(r, 8),
-				.b = address(r, 9),
-				.ldb = integer(r, 10)};
+	q->side = letter(r, 0);
+	q->uplo = letter(r, 1);
+	q->trans = letter(r, 2);
+	q->diag = letter(r, 3);
+	q->m = integer(r, 4);
+	q->n = integer(r, 5);
+	q->alpha = address(r, 6);
+	q->a = address(r, 7);
+	q->lda = integer(r, 8);
+	q->b = address(r, 9);
+	q->ldb = integer(r, 10);
+	q->k = 0;
 }
 
 static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
@@ -224,17 +229,18 @@ static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bo
 	bool row = row_major(r);
 	int a = complex ? 8 : 7;
 
-	*q = (struct cdm_quick){.side = pick((uint32_t)value(r, 1), 141, row ? "RL" : "LR", 2),
-				.uplo = triangle(r, 2, row),
-				.trans = transpose(r, 3),
-				.diag = pick((uint32_t)value(r, 4), 131, "NU", 2),
-				.m = value(r, 5),
-				.n = value(r, 6),
-				.alpha = complex ? address(r, 7) : scalar(r, 0),
-				.a = address(r, a),
-				.lda = value(r, a + 1),
-				.b = address(r, a + 2),
-				.ldb = value(r, a + 3)};
+	q->side = pick((uint32_t)value(r, 1), 141, row ? "RL" : "LR", 2);
+	q->uplo = triangle(r, 2, row);
+	q->trans = transpose(r, 3);
+	q->diag = pick((uint32_t)value(r, 4), 131, "NU", 2);
+	q->m = value(r, 5);
+	q->n = value(r, 6);
+	q->alpha = complex ? address(r, 7) : scalar(r, 0);
+	q->a = address(r, a);
+	q->lda = value(r, a + 1);
+	q->b = address(r, a + 2);
+	q->ldb = value(r, a + 3);
+	q->k = 0;
 	if (row)
 		swap(&q->m, &q->n);
 }
@@ -250,22 +256,25 @@ static inline bool solve_legal(const struct cdm_quick *q)
 
 static inline bool getrf(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.m = integer(r, 0),
-				.n = integer(r, 1),
-				.a = address(r, 2),
-				.lda = integer(r, 3),
-				.pivots = address(r, 4),
-				.info = address(r, 5)};
+	q->m = integer(r, 0);
+	q->n = integer(r, 1);
+	q->a = address(r, 2);
+	q->lda = integer(r, 3);
+	q->pivots = address(r, 4);
+	q->info = address(r, 5);
+	q->k = 0;
 	return q->m > 0 && q->n > 0 && q->lda >= q->m;
 }
 
 static inline bool potrf(struct cdm_quick *q, const struct cdm_regs *r)
 {
-	*q = (struct cdm_quick){.uplo = letter(r, 0),
-				.n = integer(r, 1),
-				.a = address(r, 2),
-				.lda = integer(r, 3),
-				.info = address(r, 4)};
+	q->uplo = letter(r, 0);
+	q->n = integer(r, 1);
+	q->a = address(r, 2);
+	q->lda = integer(r, 3);
+	q->info = address(r, 4);
+	q->m = 0;
+	q->k = 0;
 	return is_uplo(q->uplo) && q->n > 0 && q->lda >= q->n;
 }
 

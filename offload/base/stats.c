@@ -14,20 +14,26 @@ struct cdm_stats cdm_stats;
 _Atomic int cdm_stays_kind;
 enum cdm_decline cdm_stays_reason = CDM_DECLINE_NO_DEVICE;
 __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
+__thread struct cdm_caller *cdm_caller_self __attribute__((tls_model("initial-exec")));
 
 static _Atomic int threads; /* numbers drawn */
 
-/* The shards of stays that anybody has used. */
-static int stay_shards(void)
+/* The callers that there have been. */
+static int callers(void)
 {
 	int n = atomic_load_explicit(&threads, memory_order_relaxed);
-	return n >= 0 && n < CDM_STAY_SHARDS ? n : CDM_STAY_SHARDS;
+	return n >= 0 && n < CDM_CALLERS ? n : CDM_CALLERS;
 }
 
 int cdm_shard_draw(void)
 {
 	int n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-	return cdm_shard_index = n > 0 ? n : CDM_STAY_SHARDS;
+	bool own = n > 0 && n < CDM_CALLERS;
+
+	cdm_stats.caller[CDM_CALLERS - 1].shared = true;
+	cdm_shard_index = own ? n : CDM_CALLERS;
+	cdm_caller_self = &cdm_stats.caller[cdm_shard_index - 1];
+	return cdm_shard_index;
 }
 
 uint64_t cdm_stats_seen(int routine)
@@ -35,18 +41,18 @@ uint64_t cdm_stats_seen(int routine)
 	uint64_t sum = 0;
 	for (int i = 0; i < CDM_STAT_SHARDS; i++)
 		sum += cdm_counted(&cdm_stats.shard[i].seen[routine]);
-	for (int i = 0; i < stay_shards(); i++)
+	for (int i = 0; i < callers(); i++)
 		for (int kind = 0; kind < CDM_STAYS_KINDS; kind++)
-			sum += cdm_counted(&cdm_stats.stays[i].n[kind][routine]);
+			sum += cdm_counted(&cdm_stats.caller[i].n[kind][routine]);
 	return sum;
 }
 
 uint64_t cdm_stats_stays(int kind)
 {
 	uint64_t sum = 0;
-	for (int i = 0; i < stay_shards(); i++)
+	for (int i = 0; i < callers(); i++)
 		for (int r = 0; r < CDM_MAX_ROUTINES; r++)
-			sum += cdm_counted(&cdm_stats.stays[i].n[kind][r]);
+			sum += cdm_counted(&cdm_stats.caller[i].n[kind][r]);
 	return sum;
 }
 
@@ -66,7 +72,8 @@ uint64_t cdm_stats_declined(int reason)
 void cdm_stats_after_fork(void)
 {
 	/* The child's only thread; memory that nobody has touched stays so. */
-	memset(cdm_stats.stays, 0, (size_t)stay_shards() * sizeof(cdm_stats.stays[0]));
+	for (int i = 0; i < callers(); i++)
+		memset(cdm_stats.caller[i].n, 0, sizeof(cdm_stats.caller[i].n));
 	memset(cdm_stats.shard, 0, sizeof(cdm_stats.shard));
 	memset(&cdm_stats.routine, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, routine));
 	cdm_stats.start_ns = cdm_now_ns();

@@ -3,6 +3,7 @@
 #define CDM_BASE_STATS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -51,9 +52,7 @@ struct cdm_shard {
 	cdm_counter declined[CDM_DECLINE_COUNT];
 } __attribute__((aligned(64)));
 
-/* Calls that stayed at first sight, by kind and routine. The first threads have one each, so that counting
- * needs no atomic operation; the last one is for all others. */
-#define CDM_STAY_SHARDS 65
+/* What became of a call that did not pass the gate's first look. */
 enum {
 	CDM_STAYS_SMALL,     /* on the program's own library */
 	CDM_STAYS_OTHERWISE, /* so, too, for cdm_stays_reason */
@@ -61,7 +60,16 @@ enum {
 	CDM_STAYS_FORWARDED, /* small, and computed by a better library */
 	CDM_STAYS_KINDS
 };
-struct cdm_stays {
+
+/* A calling thread, as the gate knows it. The first threads have one each, so that nothing here takes an atomic operation; the
+ * last one is shared by all others, which forward nothing. */
+#define CDM_CALLERS 65
+struct cdm_caller {
+	_Atomic int busy; /* inside a forwarded call (op/forward.h); more than 1 in signal handlers */
+	bool shared;
+	bool entered; /* the libraries of forwarded calls have been told of this thread */
+	uint64_t work,
+		ask; /* flops of small calls that might have been forwarded, and when to ask whether they should be */
 	cdm_counter n[CDM_STAYS_KINDS][CDM_MAX_ROUTINES];
 } __attribute__((aligned(64)));
 
@@ -72,7 +80,7 @@ struct cdm_routine_stats {
 
 struct cdm_stats {
 	struct cdm_shard shard[CDM_STAT_SHARDS];
-	struct cdm_stays stays[CDM_STAY_SHARDS];
+	struct cdm_caller caller[CDM_CALLERS];
 	struct cdm_routine_stats routine[CDM_MAX_ROUTINES];
 	cdm_counter to_device, to_host, first_touch, staged; /* bytes */
 	cdm_counter reused;                                  /* bytes found resident by a call */
@@ -82,7 +90,7 @@ struct cdm_stats {
 };
 extern struct cdm_stats cdm_stats;
 
-/* The calling thread's number, from 1; drawn once per thread. */
+/* The calling thread's number, from 1; drawn once per thread, with its struct cdm_caller. */
 extern __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
 int cdm_shard_draw(void);
 static inline struct cdm_shard *cdm_shard(void)
@@ -101,21 +109,28 @@ static inline uint64_t cdm_now_ns(void)
 /* What a call that stays at first sight counts as: CDM_STAYS_SMALL; or CDM_STAYS_OTHERWISE, and nothing is offloaded. */
 extern _Atomic int cdm_stays_kind;
 extern enum cdm_decline cdm_stays_reason;
-/* Integer registers only. */
-static inline void cdm_count_kind(int routine, int kind)
-{
-	int i = cdm_shard_index ? cdm_shard_index : cdm_shard_draw();
-	struct cdm_stays *own = &cdm_stats.stays[i < CDM_STAY_SHARDS ? i - 1 : CDM_STAY_SHARDS - 1];
-	cdm_counter *c = &own->n[kind][routine];
+/* The calling thread's; NULL until it has drawn its number. */
+extern __thread struct cdm_caller *cdm_caller_self __attribute__((tls_model("initial-exec")));
 
-	if (i >= CDM_STAY_SHARDS)
+/* Both use integer registers only; self as above, not NULL. */
+static inline void cdm_count_kind(struct cdm_caller *self, int routine, int kind)
+{
+	cdm_counter *c = &self->n[kind][routine];
+
+	if (__builtin_expect(self->shared, 0))
 		cdm_count(c, 1);
 	else
 		atomic_store_explicit(c, cdm_counted(c) + 1, memory_order_relaxed);
 }
-static inline void cdm_count_stay(int routine)
+static inline void cdm_count_stay(struct cdm_caller *self, int routine)
 {
-	cdm_count_kind(routine, atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed));
+	cdm_count_kind(self, routine, atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed));
+}
+static inline struct cdm_caller *cdm_caller_get(void)
+{
+	if (!cdm_caller_self)
+		cdm_shard_draw();
+	return cdm_caller_self;
 }
 
 /* Sums over the shards. */

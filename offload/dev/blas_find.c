@@ -245,12 +245,18 @@ static int rank(const struct cdm_blas_file *f)
 	return strstr(f->path, "atlas") ? 4 : 5;
 }
 
+static bool after(const struct cdm_blas_file *a, const struct cdm_blas_file *b)
+{
+	return rank(a) != rank(b) ? rank(a) > rank(b) : strcmp(a->path, b->path) > 0;
+}
+
+/* The same order for the same files, wherever the search began: the cached choice depends on it. */
 static void sort(struct cdm_blas_file *list, int n)
 {
 	for (int i = 1; i < n; i++) {
 		struct cdm_blas_file f = list[i];
 		int j = i;
-		for (; j > 0 && rank(&list[j - 1]) > rank(&f); j--)
+		for (; j > 0 && after(&list[j - 1], &f); j--)
 			list[j] = list[j - 1];
 		list[j] = f;
 	}

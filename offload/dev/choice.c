@@ -14,6 +14,9 @@
 
 /* ---- key -------------------------------------------------------------------------------------------- */
 
+/* The first line of the file. */
+static const char magic[] = "cdm-choice 2";
+
 #define FNV_START 14695981039346656037u
 #define FNV_PRIME 1099511628211u
 
@@ -50,6 +53,7 @@ uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *wan
 	uint64_t h = FNV_START;
 
 	mix_text(&h, CDM_VERSION);
+	mix_text(&h, magic);
 	mix_cpu(&h);
 	mix_number(&h, (uint64_t)cdm_allowed_cpus());
 	mix_number(&h, (uint64_t)threads);
@@ -64,7 +68,6 @@ uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *wan
 
 /* ---- text ------------------------------------------------------------------------------------------- */
 
-static const char magic[] = "cdm-choice 2";
 static const char scalar_letters[] = "sdcz";
 
 /* A line of a table: "best gemm d square 0011112222222222"; none for a row that is as in a plan without rows. */

@@ -207,7 +207,7 @@ bool cdm_call_offload(struct cdm_call *call)
 
 	if (call->flops < (double)atomic_load_explicit(&worth[call->level], memory_order_relaxed) &&
 	    !cdm_operation_away(call)) {
-		cdm_count_stay(call->routine); /* the gates are open, and it has no reason to come in */
+		cdm_count_stay(cdm_caller_get(), call->routine); /* the gates are open, and it has no reason to come in */
 		return false;
 	}
 	cdm_count(&shard->seen[call->routine], 1);
@@ -236,7 +236,7 @@ void cdm_call_stays(int routine, enum cdm_stay why)
 	struct cdm_shard *shard = cdm_shard();
 
 	if (why == CDM_STAY_SMALL) {
-		cdm_count_stay(routine);
+		cdm_count_stay(cdm_caller_get(), routine);
 		return;
 	}
 	cdm_count(&shard->seen[routine], 1);

@@ -19,7 +19,6 @@
 
 _Atomic uint64_t cdm_quick_limit;
 _Atomic uint64_t cdm_forward_ask = WORTH_OPENING;
-struct cdm_visitor cdm_visitors[CDM_VISITORS];
 cdm_forward_row *_Atomic cdm_forward_table;
 
 static uint64_t limit;      /* cdm_quick_limit while the way is open */
@@ -54,14 +53,6 @@ void cdm_forward_limit(uint64_t flops)
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
-
-/* A visitor is introduced by its number, so threads beyond the visitors do not forward. */
-static struct cdm_visitor *visitor(void)
-{
-	int i = cdm_shard_index ? cdm_shard_index : cdm_shard_draw();
-
-	return i <= CDM_VISITORS ? &cdm_visitors[i - 1] : NULL;
-}
 
 static cdm_forward_row *make_table(void)
 {
@@ -100,13 +91,13 @@ static bool started(int routine, const void *site, uint64_t work)
 
 bool cdm_forward_start(int routine, const void *site, uint64_t work)
 {
-	struct cdm_visitor *v = visitor();
+	struct cdm_caller *self = cdm_caller_get();
 
-	if (!v || !atomic_load(&cdm_quick_limit) || !started(routine, site, work))
+	if (self->shared || !atomic_load(&cdm_quick_limit) || !started(routine, site, work))
 		return false;
-	if (!v->entered)
+	if (!self->entered)
 		cdm_device.compute->greet();
-	v->entered = true;
+	self->entered = true;
 	return true;
 }
 
@@ -117,10 +108,12 @@ bool cdm_forward_is_same(const char *path, const char *core)
 
 /* ---- fork -------------------------------------------------------------------------------------------------- */
 
-static bool inside(void)
+/* Somebody else is; or this thread, in a call that a handler which forks has interrupted. */
+static bool inside(bool anybody)
 {
-	for (int i = 0; i < CDM_VISITORS; i++)
-		if (&cdm_visitors[i] != visitor() && atomic_load_explicit(&cdm_visitors[i].busy, memory_order_acquire))
+	for (int i = 0; i < CDM_CALLERS; i++)
+		if ((anybody || &cdm_stats.caller[i] != cdm_caller_self) &&
+		    atomic_load_explicit(&cdm_stats.caller[i].busy, memory_order_acquire))
 			return true;
 	return false;
 }
@@ -137,10 +130,9 @@ bool cdm_forward_close(void)
 		return true;
 	if (!order_all(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
 		return false;
-	while (inside() && cdm_now_ns() - begun < PATIENCE_NS)
+	while (inside(false) && cdm_now_ns() - begun < PATIENCE_NS)
 		(void)cdm_sys3(SYS_nanosleep, (long)&nap, 0, 0);
-	struct cdm_visitor *own = visitor(); /* a handler that forks may have interrupted a call of its own thread */
-	return !inside() && !(own && atomic_load(&own->busy));
+	return !inside(true);
 }
 
 void cdm_forward_open(void)
@@ -151,11 +143,9 @@ void cdm_forward_open(void)
 
 void cdm_forward_child(void)
 {
-	for (int i = 0; i < CDM_VISITORS; i++) {
-		struct cdm_visitor *v = &cdm_visitors[i];
-		if (v != visitor() && v->busy) /* what is inside of this thread goes on when its handler returns */
-			v->busy = 0;
-	}
+	for (int i = 0; i < CDM_CALLERS; i++)
+		if (&cdm_stats.caller[i] != cdm_caller_self && cdm_stats.caller[i].busy)
+			cdm_stats.caller[i].busy = 0; /* a thread that is not here */
 	cdm_lock_reset(&starting);
 	cdm_forward_open();
 }

@@ -1,8 +1,8 @@
 /* Small calls on the host: too small for the device, but not for a better library than the program's own.
  *
  * The plan's libraries with one thread compute on the program's memory where it is. The gate (shim/gate_look.c, entry.S) calls
- * them with the caller's arguments, between two plain stores to a visitor of its thread: no lock, no atomic operation. Who
- * forks closes the way, has the kernel order all threads' memory accesses (membarrier(2)), and waits until no visitor is inside:
+ * them with the caller's arguments, between two plain stores to its thread's struct cdm_caller: no lock, no atomic operation. Who
+ * forks closes the way, has the kernel order all threads' memory accesses (membarrier(2)), and waits until nobody is inside:
  * a library forked in the middle of a call might leave the child a lock that nobody holds.
  */
 #ifndef CDM_OP_FORWARD_H

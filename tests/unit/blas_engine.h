@@ -260,8 +260,8 @@ static int seen_at_a_glance(int routine)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0; i < CDM_STAY_SHARDS; i++)
-		sum += cdm_counted(&cdm_stats.stays[i].n[0][routine]);
+	for (int i = 0; i < CDM_CALLERS; i++)
+		sum += cdm_counted(&cdm_stats.caller[i].n[0][routine]);
 	return (int)sum;
 }
 
