@@ -24,15 +24,14 @@ FN void load_upper(E *w, ptrdiff_t ld, const E *a, ptrdiff_t lda, int n)
 		for (int i = 0; i <= j; i += VL) {
 			V r[VL];
 
-			UNROLL for (int u = 0; u < VL; u++) {
+			UNROLL for (int u = 0; u < VL; u++)
+			{
 				int column = min_(j + u, n - 1);
 
 				r[u] = load_range(a + i + column * lda, 0, column + 1 - i);
 			}
 			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++)
-				if (i + u < n)
-					v_store(w + j + (i + u) * ld, v_conj(r[u]));
+			UNROLL for (int u = 0; u < VL; u++) if (i + u < n) v_store(w + j + (i + u) * ld, v_conj(r[u]));
 		}
 }
 
@@ -49,10 +48,10 @@ FN void store_upper(E *a, ptrdiff_t lda, const E *w, ptrdiff_t ld, int n, int do
 		for (int i = 0; i <= j && i < done; i += VL) {
 			V r[VL];
 
-			UNROLL for (int u = 0; u < VL; u++)
-				r[u] = v_conj(v_load(w + j + min_(i + u, n - 1) * ld));
+			UNROLL for (int u = 0; u < VL; u++) r[u] = v_conj(v_load(w + j + min_(i + u, n - 1) * ld));
 			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++) {
+			UNROLL for (int u = 0; u < VL; u++)
+			{
 				int rows = min_(j + u + 1, done) - i;
 
 				if (j + u >= n)
@@ -65,52 +64,72 @@ FN void store_upper(E *a, ptrdiff_t lda, const E *w, ptrdiff_t ld, int n, int do
 		}
 }
 
-FN void scale_rows(E *column, int first, int rows, T by)
+FN void scale_rows(const int W, E *column, int first, T by)
 {
-	for (int i = first - first % VL; i < rows; i += VL)
-		v_store(column + i, v_load(column + i) * v_set1(by));
+	for (int v = first / VL; v < W; v++)
+		v_store(column + v * VL, v_load(column + v * VL) * v_set1(by));
 }
 
-/* Column j is finished, and subtracted from those to its right. The pivot is positive. */
-FN void cholesky_step(E *w, ptrdiff_t ld, int n, int j, T pivot)
+FN T abs_squared(E x)
+{
+	return e_re(e_mul(x, e_conj(x)));
+}
+
+/* Column j is finished, and subtracted from those to its right. The pivot is positive. Returns the next one, which is
+ * thus known before its column is. */
+FN T cholesky_step(const int W, E *w, ptrdiff_t ld, int n, int j, T pivot)
 {
 	E *column = w + j * ld;
-	bool tiny = pivot < SAFE_MIN; /* whose reciprocal may overflow: scaled first */
-	T root = t_sqrt(pivot), by = 1 / pivot;
+	bool small = pivot < SAFE_MIN; /* its reciprocal may overflow: scaled first */
+	T root = t_sqrt(pivot), by = 1 / pivot, next = 0;
 
-	if (__builtin_expect(tiny, false)) {
-		scale_rows(column, j, n, 1 / root);
+	if (__builtin_expect(small, false)) {
+		scale_rows(W, column, j, 1 / root);
 		by = 1;
 	}
+	if (j + 1 < n)
+		next = e_re(column[ld + j + 1]) - abs_squared(column[j + 1]) * by;
 	for (int c = j + 1; c < n; c++) {
 		B f = b_set(e_mul(e_conj(column[c]), e_from_real(by)));
+		E *to = w + c * ld;
 
-		for (int i = c - c % VL; i < n; i += VL)
-			v_store(w + i + c * ld, v_msub(v_load(w + i + c * ld), v_load(column + i), f));
+		for (int v = c / VL; v < W; v++)
+			v_store(to + v * VL, v_msub(v_load(to + v * VL), v_load(column + v * VL), f));
 	}
-	if (!tiny)
-		scale_rows(column, j, n, 1 / root);
+	if (!small)
+		scale_rows(W, column, j, 1 / root);
 	column[j] = e_from_real(root);
+	return next;
+}
+
+/* Columns until the pivot is not positive; W vectors in a column. */
+FN int factor_cholesky(const int W, E *w, ptrdiff_t ld, int n)
+{
+	T pivot = e_re(w[0]);
+	int done = 0;
+
+	for (; done < n && __builtin_isgreater(pivot, 0); done++)
+		pivot = cholesky_step(W, w, ld, n, done, pivot);
+	return done;
 }
 
 int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 {
 	bool lower = is_letter(uplo, 'L');
-	ptrdiff_t ld = vectors_of(n) * VL;
+	int vectors = vectors_of(n), done;
+	ptrdiff_t ld = vectors * VL;
 	E w[CAP * CAP];
-	int done = 0;
 
 	if (lower)
 		load_lower(w, ld, a, lda, n);
 	else
 		load_upper(w, ld, a, lda, n);
-	for (; done < n; done++) {
-		T pivot = e_re(w[done + done * ld]);
-
-		if (!__builtin_isgreater(pivot, 0))
-			break;
-		cholesky_step(w, ld, n, done, pivot);
-	}
+	if (vectors == 1)
+		done = factor_cholesky(1, w, VL, n);
+	else if (vectors == 2)
+		done = factor_cholesky(2, w, 2 * VL, n);
+	else
+		done = factor_cholesky(vectors, w, ld, n);
 	if (lower)
 		store_lower(a, lda, w, ld, n, done);
 	else

@@ -17,8 +17,17 @@
 
 #define CAP CDM_TINY_MAX
 
-FN int min_(int a, int b) { return a < b ? a : b; }
-FN int max_(int a, int b) { return a > b ? a : b; }
+FN int min_(int a, int b)
+{
+	return a < b ? a : b;
+}
+FN int max_(int a, int b)
+{
+	return a > b ? a : b;
+}
 
 /* An option letter of BLAS, in either case. */
-FN bool is_letter(int c, int letter) { return (c & 0xdf) == letter; }
+FN bool is_letter(int c, int letter)
+{
+	return (c & 0xdf) == letter;
+}

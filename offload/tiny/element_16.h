@@ -6,8 +6,14 @@
 static const int64_t v_masks[8] = {-1, -1, -1, -1};
 
 /* The first `count` elements, 0 to VL. */
-FN VM v_mask(int count) { return _mm256_loadu_si256((const __m256i *)(v_masks + 4 - 2 * count)); }
-FN V v_loadm(const void *p, VM mask) { return _mm256_maskload_pd(p, mask); }
+FN VM v_mask(int count)
+{
+	return _mm256_loadu_si256((const __m256i *)(v_masks + 4 - 2 * count));
+}
+FN V v_loadm(const void *p, VM mask)
+{
+	return _mm256_maskload_pd(p, mask);
+}
 
 /* Stores the first `count` elements, fewer than VL. */
 FN void v_storep(void *p, V v, int count)

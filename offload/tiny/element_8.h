@@ -24,8 +24,14 @@ FN V v_from_pd(__m256d d)
 }
 
 /* The first `count` elements, 0 to VL. */
-FN VM v_mask(int count) { return _mm256_loadu_si256((const __m256i *)(v_masks + VL - count)); }
-FN V v_loadm(const void *p, VM mask) { return v_from_pd(_mm256_maskload_pd(p, mask)); }
+FN VM v_mask(int count)
+{
+	return _mm256_loadu_si256((const __m256i *)(v_masks + VL - count));
+}
+FN V v_loadm(const void *p, VM mask)
+{
+	return v_from_pd(_mm256_maskload_pd(p, mask));
+}
 
 /* Stores the first `count` elements, fewer than VL: masked stores are slow on AMD's processors. */
 FN void v_storep(void *p, V v, int count)

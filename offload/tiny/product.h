@@ -1,6 +1,8 @@
 /* gemm, syrk, herk: panels of rows of C, each computed in tiles. */
 #pragma once
 
+enum { ZERO, ONE, ANY }; /* what a factor is */
+
 struct product {
 	int k;
 	const E *a; /* op(A): columns of `as`, rows next to each other */
@@ -9,39 +11,49 @@ struct product {
 	ptrdiff_t brs, bcs;
 	CONJ conj;
 	E alpha, beta;
+	int alpha_is, beta_is;
 };
 
-/* to[rows x NR] = alpha A B + beta to, with the first row of A at a and the first column of B at b. */
+FN int kind_of(E x)
+{
+	return e_is0(x) ? ZERO : COMPLEX && e_is1(x) ? ONE : ANY;
+}
+
+/* to[rows x NR] = alpha A B + beta to, with the first column of B at b. */
 FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
 		     ptrdiff_t ldt, int rows)
 {
 	ACC acc[TILE_COLUMNS][PANEL_MAX];
-	B alpha = b_set(g->alpha);
+	VM mask = v_mask(part ? rows : VL);
 
 	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, g->bcs);
-	UNROLL for (int j = 0; j < NR; j++, to += ldt) {
+	UNROLL for (int j = 0; j < NR; j++, to += ldt)
+	{
 		V r[PANEL_MAX];
 
-		UNROLL for (int p = 0; p < P; p++) {
-			r[p] = acc_value(acc[j][p], g->conj);
-			if (!COMPLEX || !e_is1(g->alpha))
-				r[p] = v_mul(r[p], alpha);
-			if (!e_is0(g->beta)) {
-				V c = part ? v_loadm(to, v_mask(rows)) : v_load(to + row_of(P, p, rows));
+		UNROLL for (int p = 0; p < P; p++)
+		{
+			E *at = to + row_of(P, p, rows);
 
-				r[p] = v_plus(r[p], c, g->beta);
-			}
+			r[p] = acc_value(acc[j][p], g->conj);
+			if (g->alpha_is == ANY)
+				r[p] = v_mul(r[p], b_set(g->alpha));
+			if (g->beta_is == ONE)
+				r[p] += part ? v_loadm(at, mask) : v_load(at);
+			else if (g->beta_is == ANY)
+				r[p] = v_mac(r[p], part ? v_loadm(at, mask) : v_load(at), b_set(g->beta));
 		}
 		if (part)
 			v_storep(to, r[0], rows);
 		else
-			UNROLL for (int p = 0; p < P; p++)
-				v_store(to + row_of(P, p, rows), r[p]);
+			UNROLL for (int p = 0; p < P; p++) v_store(to + row_of(P, p, rows), r[p]);
 	}
 }
 
-FN void product_panel(const int P, const bool part, const struct product *g, E *to, ptrdiff_t ldt, int rows, int columns)
+FN void product_panel(const int P, const bool part, const struct product *given, E *to, ptrdiff_t ldt, int rows,
+		      int columns)
 {
+	const struct product copy = *given, *g = &copy; /* which stores to C cannot change */
 	const E *b = g->b;
 	int j = 0;
 
@@ -94,12 +106,20 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
-	struct product g = {.k = k, .a = a, .as = lda, .b = b, .brs = tb ? ldb : 1, .bcs = tb ? 1 : ldb,
-			    .alpha = *(const E *)alpha, .beta = *(const E *)beta,
+	struct product g = {.k = k,
+			    .a = a,
+			    .as = lda,
+			    .b = b,
+			    .brs = tb ? ldb : 1,
+			    .bcs = tb ? 1 : ldb,
+			    .alpha = *(const E *)alpha,
+			    .beta = *(const E *)beta,
 			    .conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C'))};
 	E packed[PANEL_ROWS * CAP];
 
-	if (e_is0(g.alpha)) {
+	g.alpha_is = kind_of(g.alpha);
+	g.beta_is = kind_of(g.beta);
+	if (g.alpha_is == ZERO) {
 		scale(c, ldc, m, n, g.beta);
 		return;
 	}
@@ -143,10 +163,11 @@ FN void merge_column(E *c, const E *t, int lo, int hi, E beta)
 FN void rank_diagonal(int P, struct product *g, E *c, ptrdiff_t ldc, int rows, bool lower, bool hermitian)
 {
 	E beta = g->beta, square[PANEL_ROWS * PANEL_ROWS];
+	int beta_is = g->beta_is;
 
-	g->beta = e_zero();
+	g->beta_is = ZERO;
 	product(P, g, square, rows, rows, rows);
-	g->beta = beta;
+	g->beta_is = beta_is;
 	for (int j = 0; j < rows; j++, c += ldc) {
 		merge_column(c, square + j * rows, lower ? j : 0, lower ? rows : j + 1, beta);
 		if (hermitian)
@@ -168,8 +189,15 @@ static __attribute__((noinline)) void scale_triangle(E *c, ptrdiff_t ldc, int n,
 FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta, E *c,
 	       ptrdiff_t ldc)
 {
-	struct product g = {.k = k, .as = lda, .brs = trans ? 1 : lda, .bcs = trans ? lda : 1,
-			    .alpha = alpha, .beta = beta, .conj = conj_set(hermitian && trans, hermitian && !trans)};
+	struct product g = {.k = k,
+			    .as = lda,
+			    .brs = trans ? 1 : lda,
+			    .bcs = trans ? lda : 1,
+			    .alpha = alpha,
+			    .beta = beta,
+			    .alpha_is = kind_of(alpha),
+			    .beta_is = kind_of(beta),
+			    .conj = conj_set(hermitian && trans, hermitian && !trans)};
 	E packed[PANEL_ROWS * CAP];
 
 	if (e_is0(alpha)) {
@@ -199,8 +227,8 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,
 		void *c, ptrdiff_t ldc)
 {
-	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), false, n, k, *(const E *)alpha, a, lda, *(const E *)beta, c,
-	       ldc);
+	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), false, n, k, *(const E *)alpha, a, lda, *(const E *)beta,
+	       c, ldc);
 }
 
 #if COMPLEX

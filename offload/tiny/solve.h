@@ -55,26 +55,26 @@ FN void solve_columns(const int P, const int NR, const struct triangle *u, E *w,
 	V x[TILE_COLUMNS][PANEL_MAX];
 
 	tile(P, NR, false, acc, j, P * VL, w, ws, u->a + j * u->cs, u->rs, u->cs);
+	UNROLL for (int i = 0; i < NR; i++) UNROLL for (int p = 0; p < P; p++) x[i][p] =
+		v_load(w + (j + i) * ws + p * VL) - acc_value(acc[i][p], conj);
 	UNROLL for (int i = 0; i < NR; i++)
-		UNROLL for (int p = 0; p < P; p++)
-			x[i][p] = v_load(w + (j + i) * ws + p * VL) - acc_value(acc[i][p], conj);
-	UNROLL for (int i = 0; i < NR; i++) {
+	{
 		if (!u->unit)
-			UNROLL for (int p = 0; p < P; p++) {
+			UNROLL for (int p = 0; p < P; p++)
+			{
 				if (__builtin_expect(u->divide, false))
 					x[i][p] = divide(x[i][p], u->conj ? e_conj(diagonal[i * (u->rs + u->cs)])
 									  : diagonal[i * (u->rs + u->cs)]);
 				else
 					x[i][p] = v_mul(x[i][p], b_load(&u->recip[j + i]));
 			}
-		UNROLL for (int q = i + 1; q < NR; q++) {
+		UNROLL for (int q = i + 1; q < NR; q++)
+		{
 			B b = b_conj_if(b_load(diagonal + i * u->rs + q * u->cs), u->conj);
 
-			UNROLL for (int p = 0; p < P; p++)
-				x[q][p] = v_msub(x[q][p], x[i][p], b);
+			UNROLL for (int p = 0; p < P; p++) x[q][p] = v_msub(x[q][p], x[i][p], b);
 		}
-		UNROLL for (int p = 0; p < P; p++)
-			v_store(w + (j + i) * ws + p * VL, x[i][p]);
+		UNROLL for (int p = 0; p < P; p++) v_store(w + (j + i) * ws + p * VL, x[i][p]);
 	}
 }
 

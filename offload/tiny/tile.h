@@ -9,11 +9,20 @@
 #define PANEL_ROWS (PANEL_MAX * VL)
 
 /* Vectors of the next panel, with `vectors` left to do: as many as possible, but not one where two are left over. */
-FN int panel_vectors(int vectors) { return vectors == 4 ? 2 : min_(vectors, PANEL_MAX); }
-FN int vectors_of(int rows) { return (rows + VL - 1) / VL; }
+FN int panel_vectors(int vectors)
+{
+	return vectors == 4 ? 2 : min_(vectors, PANEL_MAX);
+}
+FN int vectors_of(int rows)
+{
+	return (rows + VL - 1) / VL;
+}
 
 /* First row of vector p in a panel of `rows`. */
-FN int row_of(const int P, int p, int rows) { return p > 0 && p == P - 1 ? rows - VL : p * VL; }
+FN int row_of(const int P, int p, int rows)
+{
+	return p > 0 && p == P - 1 ? rows - VL : p * VL;
+}
 
 /* acc[j][p] = sum over l of column l of A (at a + l as) times B(l, j) (at b + l brs + j bcs). */
 FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][PANEL_MAX], int k, int rows, const E *a,
@@ -21,17 +30,13 @@ FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][P
 {
 	VM mask = v_mask(part ? rows : VL);
 
-	UNROLL for (int j = 0; j < NR; j++)
-		UNROLL for (int p = 0; p < P; p++)
-			acc[j][p] = acc_zero();
+	UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] = acc_zero();
 	for (int l = 0; l < k; l++, a += as, b += brs) {
 		V v[PANEL_MAX];
 
-		UNROLL for (int p = 0; p < P; p++)
-			v[p] = part ? v_loadm(a, mask) : v_load(a + row_of(P, p, rows));
-		UNROLL for (int j = 0; j < NR; j++)
-			UNROLL for (int p = 0; p < P; p++)
-				acc[j][p] = acc_mac(acc[j][p], v[p], b + j * bcs);
+		UNROLL for (int p = 0; p < P; p++) v[p] = part ? v_loadm(a, mask) : v_load(a + row_of(P, p, rows));
+		UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] =
+			acc_mac(acc[j][p], v[p], b + j * bcs);
 	}
 }
 
@@ -47,12 +52,9 @@ FN void pack_transposed(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int r
 			E *at = to + i + l * ldd;
 			V r[VL];
 
-			UNROLL for (int u = 0; u < VL; u++)
-				r[u] = v_loadm(from + l + min_(i + u, rows - 1) * ld, mask);
+			UNROLL for (int u = 0; u < VL; u++) r[u] = v_loadm(from + l + min_(i + u, rows - 1) * ld, mask);
 			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++)
-				if (u < some)
-					v_store(at + u * ldd, r[u]);
+			UNROLL for (int u = 0; u < VL; u++) if (u < some) v_store(at + u * ldd, r[u]);
 		}
 	}
 }
@@ -66,10 +68,10 @@ FN void unpack_transposed(E *to, ptrdiff_t ld, const E *from, ptrdiff_t lds, int
 		for (int i = 0; i < rows; i += VL) {
 			V r[VL];
 
-			UNROLL for (int u = 0; u < VL; u++)
-				r[u] = v_load(from + i + min_(l + u, columns - 1) * lds);
+			UNROLL for (int u = 0; u < VL; u++) r[u] = v_load(from + i + min_(l + u, columns - 1) * lds);
 			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++) {
+			UNROLL for (int u = 0; u < VL; u++)
+			{
 				if (i + u >= rows)
 					break;
 				if (some == VL)

@@ -2,7 +2,10 @@
 #pragma once
 
 /* Element i of a BLAS vector of n elements. */
-FN ptrdiff_t at_inc(int i, int n, ptrdiff_t inc) { return inc > 0 ? i * inc : (i - n + 1) * inc; }
+FN ptrdiff_t at_inc(int i, int n, ptrdiff_t inc)
+{
+	return inc > 0 ? i * inc : (i - n + 1) * inc;
+}
 
 static __attribute__((noinline)) void gather(E *to, const E *x, int n, ptrdiff_t inc)
 {
@@ -17,32 +20,32 @@ static __attribute__((noinline)) void scatter(E *y, const E *from, int n, ptrdif
 }
 
 /* y = alpha A x + beta y for one panel of rows. Odd and even columns have sums of their own: half the latency. */
-FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, ptrdiff_t lda, const E *x, E alpha, E beta,
-		   E *y)
+FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
+		   E beta, E *y)
 {
 	VM mask = v_mask(part ? rows : VL);
 	ACC acc[2][PANEL_MAX];
 	int j = 0;
 
-	UNROLL for (int h = 0; h < 2; h++)
-		UNROLL for (int p = 0; p < P; p++)
-			acc[h][p] = acc_zero();
+	UNROLL for (int h = 0; h < 2; h++) UNROLL for (int p = 0; p < P; p++) acc[h][p] = acc_zero();
 	for (; j + 2 <= n; j += 2, a += 2 * lda)
-		UNROLL for (int h = 0; h < 2; h++)
-			UNROLL for (int p = 0; p < P; p++) {
-				const E *at = a + h * lda + row_of(P, p, rows);
+		UNROLL for (int h = 0; h < 2; h++) UNROLL for (int p = 0; p < P; p++)
+		{
+			const E *at = a + h * lda + row_of(P, p, rows);
 
-				acc[h][p] = acc_mac(acc[h][p], part ? v_loadm(at, mask) : v_load(at), x + j + h);
-			}
+			acc[h][p] = acc_mac(acc[h][p], part ? v_loadm(at, mask) : v_load(at), x + j + h);
+		}
 	if (j < n)
-		UNROLL for (int p = 0; p < P; p++) {
+		UNROLL for (int p = 0; p < P; p++)
+		{
 			const E *at = a + row_of(P, p, rows);
 
 			acc[0][p] = acc_mac(acc[0][p], part ? v_loadm(at, mask) : v_load(at), x + j);
 		}
 	V r[PANEL_MAX];
 
-	UNROLL for (int p = 0; p < P; p++) {
+	UNROLL for (int p = 0; p < P; p++)
+	{
 		r[p] = acc_value(acc_add(acc[0][p], acc[1][p]), conj_none());
 		if (!COMPLEX || !e_is1(alpha))
 			r[p] = v_mul(r[p], b_set(alpha));
@@ -55,8 +58,7 @@ FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, pt
 	if (part)
 		v_storep(y, r[0], rows);
 	else
-		UNROLL for (int p = 0; p < P; p++)
-			v_store(y + row_of(P, p, rows), r[p]);
+		UNROLL for (int p = 0; p < P; p++) v_store(y + row_of(P, p, rows), r[p]);
 }
 
 static void gemv_n(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha, E beta, E *y)
@@ -83,16 +85,13 @@ FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool co
 	ACC acc[4];
 	int i = 0;
 
-	UNROLL for (int j = 0; j < NC; j++)
-		acc[j] = acc_zero();
+	UNROLL for (int j = 0; j < NC; j++) acc[j] = acc_zero();
 	for (; i + VL <= m; i += VL)
-		UNROLL for (int j = 0; j < NC; j++)
-			acc[j] = acc_dot(acc[j], v_load(a + i + j * lda), v_load(x + i));
+		UNROLL for (int j = 0; j < NC; j++) acc[j] = acc_dot(acc[j], v_load(a + i + j * lda), v_load(x + i));
 	if (i < m)
-		UNROLL for (int j = 0; j < NC; j++)
-			acc[j] = acc_dot(acc[j], v_loadm(a + i + j * lda, mask), v_loadm(x + i, mask));
-	UNROLL for (int j = 0; j < NC; j++)
-		sums[j] = acc_sum(acc[j], conj);
+		UNROLL for (int j = 0; j < NC; j++) acc[j] =
+			acc_dot(acc[j], v_loadm(a + i + j * lda, mask), v_loadm(x + i, mask));
+	UNROLL for (int j = 0; j < NC; j++) sums[j] = acc_sum(acc[j], conj);
 }
 
 static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
@@ -121,7 +120,7 @@ static void gemv_contiguous(int trans, int m, int n, E alpha, const E *a, ptrdif
 
 /* Vectors with gaps are copied. */
 static __attribute__((noinline)) void gemv_strided(int trans, int m, int n, E alpha, const E *a, ptrdiff_t lda,
-						    const E *x, ptrdiff_t incx, E beta, E *y, ptrdiff_t incy)
+						   const E *x, ptrdiff_t incx, E beta, E *y, ptrdiff_t incy)
 {
 	int nx = is_letter(trans, 'N') ? n : m, ny = is_letter(trans, 'N') ? m : n;
 	E xs[CAP], ys[CAP];

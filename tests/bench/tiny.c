@@ -20,7 +20,7 @@
 
 static const char types[] = "sdcz";
 static const size_t sizes[] = {4, 8, 8, 16};
-static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH][MATRIX] __attribute__((aligned(64)));
+static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH * MATRIX] __attribute__((aligned(64)));
 static char one[4][16], minus[4][16];
 static int pivots[CDM_TINY_MAX], n, info;
 
@@ -30,12 +30,12 @@ struct run {
 	void *f; /* the library's function, or null: the kernel */
 };
 
-typedef void blas_gemm(const char *, const char *, int *, int *, int *, void *, void *, int *, void *, int *, void *, void *,
-		       int *);
+typedef void blas_gemm(const char *, const char *, int *, int *, int *, void *, void *, int *, void *, int *, void *,
+		       void *, int *);
 typedef void blas_gemv(const char *, int *, int *, void *, void *, int *, void *, int *, void *, void *, int *);
 typedef void blas_rank(const char *, const char *, int *, int *, void *, void *, int *, void *, void *, int *);
-typedef void blas_trsm(const char *, const char *, const char *, const char *, int *, int *, void *, void *, int *, void *,
-		       int *);
+typedef void blas_trsm(const char *, const char *, const char *, const char *, int *, int *, void *, void *, int *,
+		       void *, int *);
 typedef void lapack_getrf(int *, int *, void *, int *, int *, int *);
 typedef void lapack_potrf(const char *, int *, void *, int *, int *);
 
@@ -119,11 +119,14 @@ static const struct routine {
 	const char *name;
 	void (*run)(const struct run *, void *);
 	const char *options[4]; /* the first for the FIGURE lines */
-	int types;		/* of the four, from the last */
+	int types;              /* of the four, from the last */
 } routines[] = {
-	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4},	{"gemv", run_gemv, {"N", "T"}, 4},
-	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4},		{"herk", run_herk, {"LN", "UN", "LC"}, 2},
-	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4}, {"getrf", run_getrf, {""}, 4},
+	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4},
+	{"gemv", run_gemv, {"N", "T"}, 4},
+	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4},
+	{"herk", run_herk, {"LN", "UN", "LC"}, 2},
+	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4},
+	{"getrf", run_getrf, {""}, 4},
 	{"potrf", run_potrf, {"L", "U"}, 4},
 };
 
@@ -155,16 +158,16 @@ static void fill(int type)
 /* Nanoseconds of one call, from one batch of fresh matrices. */
 static double batch(const struct routine *which, const struct run *r)
 {
+	size_t bytes = (size_t)(n * n) * sizes[r->type], stride = (bytes + 63) / 64 * 64;
+	int count = (int)((16 << 10) / stride);
 	uint64_t t;
-
-	int count = (int)((32 << 10) / ((size_t)(n * n) * sizes[r->type]));
 
 	count = count > BATCH ? BATCH : count < 8 ? 8 : count;
 	for (int i = 0; i < count; i++)
-		memcpy(c[i], which->run == run_getrf ? a : fresh, (size_t)(n * n) * sizes[r->type]);
+		memcpy(c + (size_t)i * stride, which->run == run_getrf ? a : fresh, bytes);
 	t = cdm_now_ns();
 	for (int i = 0; i < count; i++)
-		which->run(r, c[i]);
+		which->run(r, c + (size_t)i * stride);
 	return (double)(cdm_now_ns() - t) / count;
 }
 
@@ -212,7 +215,8 @@ static void figures(void *library)
 			double ratio = 0;
 
 			for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
-				struct run runs[2] = {{type, routines[w].options[0], NULL}, {type, routines[w].options[0], NULL}};
+				struct run runs[2] = {{type, routines[w].options[0], NULL},
+						      {type, routines[w].options[0], NULL}};
 				double ns[2] = {0};
 
 				n = at[i];
@@ -225,8 +229,8 @@ static void figures(void *library)
 				if (n == 8)
 					ratio = ns[1] / (ns[0] + CALL_NS);
 			}
-			printf("FIGURE|tiny %c%s, ns, n = 4 8 12 16 24:%s; library / (kernel + 10 ns) at 8|%.2f|x\n", types[type],
-			       routines[w].name, text, ratio);
+			printf("FIGURE|tiny %c%s, ns, n = 4 8 12 16 24:%s; library / (kernel + 10 ns) at 8|%.2f|x\n",
+			       types[type], routines[w].name, text, ratio);
 		}
 }
 
@@ -247,8 +251,8 @@ static void table_row(const struct routine *which, const char *options, int type
 	best = used > 1 ? ns[1] : 0;
 	for (int i = 2; i < used; i++)
 		best = ns[i] < best ? ns[i] : best;
-	printf("%c%-5s %-4s n=%-2d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, n, ns[0], best,
-	       best / (ns[0] + CALL_NS));
+	printf("%c%-5s %-4s n=%-2d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, n, ns[0],
+	       best, best / (ns[0] + CALL_NS));
 	for (int i = 1; i < used; i++)
 		printf(" %.0f", ns[i]);
 	printf(" )\n");
@@ -269,7 +273,8 @@ static void table(int count, void **libraries)
 			if (only && !strstr(only, name))
 				continue;
 			for (int o = 0; o < 4 && routines[w].options[o]; o++)
-				for (const char *s = chosen ? chosen : every; s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
+				for (const char *s = chosen ? chosen : every; s;
+				     s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
 					n = atoi(s);
 					table_row(&routines[w], routines[w].options[o], type, count, libraries);
 				}

@@ -32,9 +32,18 @@ static uint32_t below(uint32_t limit)
 	return (uint32_t)(seed >> 33) % limit;
 }
 
-static int size(void) { return 1 + (int)below(CDM_TINY_MAX); }
-static double uniform(void) { return (double)below(1u << 30) / (1 << 29) - 1; }
-static num number(int type) { return (num)uniform() + (IS_COMPLEX(type) ? uniform() * I : 0); }
+static int size(void)
+{
+	return 1 + (int)below(CDM_TINY_MAX);
+}
+static double uniform(void)
+{
+	return (double)below(1u << 30) / (1 << 29) - 1;
+}
+static num number(int type)
+{
+	return (num)uniform() + (IS_COMPLEX(type) ? uniform() * I : 0);
+}
 
 static void start(void)
 {
@@ -73,7 +82,10 @@ static void map_space(struct matrix *x)
 	x->was = malloc(sizeof(num) * CDM_TINY_MAX * CDM_TINY_MAX * 4);
 }
 
-static void *element(const struct matrix *x, int i, int j) { return x->p + (size_t)(i + j * x->ld) * sizes[x->type]; }
+static void *element(const struct matrix *x, int i, int j)
+{
+	return x->p + (size_t)(i + j * x->ld) * sizes[x->type];
+}
 
 static num read_number(int type, const void *p)
 {
@@ -106,9 +118,18 @@ static void write_number(int type, void *p, num x)
 	}
 }
 
-static num at(const struct matrix *x, int i, int j) { return read_number(x->type, element(x, i, j)); }
-static num was(const struct matrix *x, int i, int j) { return x->was[i + j * x->m]; }
-static void put(struct matrix *x, int i, int j, num v) { write_number(x->type, element(x, i, j), v); }
+static num at(const struct matrix *x, int i, int j)
+{
+	return read_number(x->type, element(x, i, j));
+}
+static num was(const struct matrix *x, int i, int j)
+{
+	return x->was[i + j * x->m];
+}
+static void put(struct matrix *x, int i, int j, num v)
+{
+	write_number(x->type, element(x, i, j), v);
+}
 
 /* An m x n matrix of random numbers; all bytes around its elements are ones, which read as NaN. */
 static void make_ld(struct matrix *x, int type, int m, int n, ptrdiff_t ld)
@@ -126,7 +147,10 @@ static void make_ld(struct matrix *x, int type, int m, int n, ptrdiff_t ld)
 			put(x, i, j, number(type));
 }
 
-static void make(struct matrix *x, int type, int m, int n) { make_ld(x, type, m, n, m + (below(2) ? below(9) : 0)); }
+static void make(struct matrix *x, int type, int m, int n)
+{
+	make_ld(x, type, m, n, m + (below(2) ? below(9) : 0));
+}
 
 /* What the stack held before must not matter: signalling NaNs would raise FE_INVALID. */
 static __attribute__((noinline)) void dirty_stack(int type)
@@ -154,7 +178,8 @@ static void before(int count, struct matrix **all)
 
 static void no_exceptions(const char *what)
 {
-	cr_assert_eq(fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW), 0, "%s raises floating-point exceptions", what);
+	cr_assert_eq(fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW), 0, "%s raises floating-point exceptions",
+		     what);
 }
 
 /* Nothing has changed but the elements that the call may write: all, none, or a triangle. */
@@ -180,8 +205,8 @@ static void expect_near(int type, num got, num want, long double mass, double un
 	long double error = cabsl(got - want), bound = units * (IS_COMPLEX(type) ? 4 : 1) * epsilon[type] * mass;
 
 	if (!(error <= bound))
-		cr_assert_fail("%s: %Lg%+Lgi, expected %Lg%+Lgi: off by %Lg, allowed %Lg", what, creall(got), cimagl(got),
-			 creall(want), cimagl(want), error, bound);
+		cr_assert_fail("%s: %Lg%+Lgi, expected %Lg%+Lgi: off by %Lg, allowed %Lg", what, creall(got),
+			       cimagl(got), creall(want), cimagl(want), error, bound);
 }
 
 static num op(const struct matrix *a, char trans, int i, int j)
@@ -205,7 +230,10 @@ static num factor(int type)
 }
 
 /* In the case of the letter the caller uses. */
-static int letter(char c) { return below(2) ? c : c | 0x20; }
+static int letter(char c)
+{
+	return below(2) ? c : c | 0x20;
+}
 
 struct value {
 	char bytes[16];
@@ -263,7 +291,8 @@ Test(tiny, gemm_sizes)
 	for (int type = 0; type < 4; type++)
 		for (int m = 1; m <= CDM_TINY_MAX; m++)
 			for (int n = 1; n <= CDM_TINY_MAX; n += 1 + (int)below(3))
-				check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], m, n, size(), factor(type), factor(type));
+				check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], m, n, size(), factor(type),
+					   factor(type));
 }
 
 Test(tiny, gemm_options)
@@ -271,8 +300,8 @@ Test(tiny, gemm_options)
 	for (int type = 0; type < 4; type++)
 		for (int o = 0; o < 9 * 3; o++)
 			for (int i = 0; i < 8; i++)
-				check_gemm(type, "NTC"[o % 3], "NTC"[o / 3 % 3], 1 + (int)below(12), 1 + (int)below(12), size(),
-					   o < 9 ? number(type) : 1, o < 18 ? number(type) : o & 1);
+				check_gemm(type, "NTC"[o % 3], "NTC"[o / 3 % 3], 1 + (int)below(12), 1 + (int)below(12),
+					   size(), o < 9 ? number(type) : 1, o < 18 ? number(type) : o & 1);
 }
 
 /* NaN and infinity reach the rows and columns that they belong to, and no others. */
@@ -282,7 +311,8 @@ Test(tiny, gemm_special)
 
 	for (int type = 0; type < 4; type++)
 		for (int round = 0; round < 100; round++) {
-			int m = size(), n = size(), k = size(), row = (int)below((uint32_t)m), col = (int)below((uint32_t)n);
+			int m = size(), n = size(), k = size(), row = (int)below((uint32_t)m),
+			    col = (int)below((uint32_t)n);
 			char ta = "NTC"[below(3)], tb = "NTC"[below(3)];
 			struct value one = value(type, 1);
 
@@ -346,8 +376,8 @@ Test(tiny, gemv)
 	for (int type = 0; type < 4; type++)
 		for (int m = 1; m <= CDM_TINY_MAX; m++)
 			for (int n = 1; n <= CDM_TINY_MAX; n++)
-				check_gemv(type, "NTC"[below(3)], m, n, below(2) ? 1 : (int)below(2) * 5 - 3, below(2) ? 1 : (int)below(2) * 7 - 4,
-					   factor(type), factor(type));
+				check_gemv(type, "NTC"[below(3)], m, n, below(2) ? 1 : (int)below(2) * 5 - 3,
+					   below(2) ? 1 : (int)below(2) * 7 - 4, factor(type), factor(type));
 }
 
 /* ---- syrk, herk ---- */
@@ -363,7 +393,8 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 	bool same = al.x == 0 && be.x == 1;
 	char what[80];
 
-	snprintf(what, sizeof(what), "%c%s %c%c %d %d", types[type], hermitian ? "herk" : "syrk", uplo, trans ? other : 'N', n, k);
+	snprintf(what, sizeof(what), "%c%s %c%c %d %d", types[type], hermitian ? "herk" : "syrk", uplo,
+		 trans ? other : 'N', n, k);
 	make(&a, type, trans ? k : n, trans ? n : k);
 	make(&c, type, n, n);
 	for (int j = 0; j < n; j++)
@@ -375,7 +406,8 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 	if (al.x == 0)
 		put(&a, 0, 0, NAN);
 	before(2, (struct matrix *[]){&a, &c});
-	(hermitian ? herk : syrk)[type](letter(uplo), letter(trans ? other : 'N'), n, k, al.bytes, a.p, a.ld, be.bytes, c.p, c.ld);
+	(hermitian ? herk : syrk)[type](letter(uplo), letter(trans ? other : 'N'), n, k, al.bytes, a.p, a.ld, be.bytes,
+					c.p, c.ld);
 	no_exceptions(what);
 	untouched(&a, 0, what), untouched(&c, same ? 0 : uplo, what);
 	for (int j = 0; j < n && !same; j++)
@@ -385,7 +417,8 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 			long double mass = cabsl(want);
 
 			for (int l = 0; l < k && al.x != 0; l++) {
-				num x = trans ? was(&a, l, i) : was(&a, i, l), y = trans ? was(&a, l, j) : was(&a, j, l);
+				num x = trans ? was(&a, l, i) : was(&a, i, l),
+				    y = trans ? was(&a, l, j) : was(&a, j, l);
 				num product = al.x * (hermitian ? trans ? conjl(x) * y : x * conjl(y) : x * y);
 
 				want += product;
@@ -403,7 +436,8 @@ Test(tiny, syrk_herk)
 			for (int o = 0; o < 8; o++) {
 				check_rank(type, false, "LU"[o & 1], o & 2, n, size(), factor(type), factor(type));
 				if (IS_COMPLEX(type))
-					check_rank(type, true, "LU"[o & 1], o & 2, n, size(), creall(factor(type)), creall(factor(type)));
+					check_rank(type, true, "LU"[o & 1], o & 2, n, size(), creall(factor(type)),
+						   creall(factor(type)));
 			}
 }
 
@@ -486,8 +520,8 @@ Test(tiny, trsm)
 			for (int k = 1; k <= CDM_TINY_MAX; k++) {
 				char side = "LR"[o & 1];
 
-				check_trsm(type, side, "LU"[o >> 1 & 1], "NTC"[o / 8], "NU"[o >> 2 & 1], side == 'L' ? k : size(),
-					   side == 'L' ? size() : k, factor(type));
+				check_trsm(type, side, "LU"[o >> 1 & 1], "NTC"[o / 8], "NU"[o >> 2 & 1],
+					   side == 'L' ? k : size(), side == 'L' ? size() : k, factor(type));
 			}
 }
 
@@ -523,7 +557,10 @@ Test(tiny, trsm_singular)
 
 static cdm_tiny_getrf_fn *const getrf[] = {cdm_tiny_sgetrf, cdm_tiny_dgetrf, cdm_tiny_cgetrf, cdm_tiny_zgetrf};
 
-static long double abs1(num x) { return fabsl(creall(x)) + fabsl(cimagl(x)); }
+static long double abs1(num x)
+{
+	return fabsl(creall(x)) + fabsl(cimagl(x));
+}
 
 /* Row `with` of A, which stands in `rows` as permuted so far, is a pivot that partial pivoting may take for column j:
  * none of the rows below it has a larger element, but for rounding errors. The elimination goes on with what it says. */
@@ -774,7 +811,8 @@ static void check_root(const struct matrix *a, char uplo, int done, const char *
 			long double mass = 0;
 
 			for (int l = 0; l <= j; l++) {
-				num x = uplo == 'L' ? at(a, i, l) : conjl(at(a, l, i)), y = uplo == 'L' ? at(a, j, l) : conjl(at(a, l, j));
+				num x = uplo == 'L' ? at(a, i, l) : conjl(at(a, l, i)),
+				    y = uplo == 'L' ? at(a, j, l) : conjl(at(a, l, j));
 
 				sum += x * conjl(y);
 				mass += cabsl(x * y);
@@ -807,7 +845,8 @@ Test(tiny, potrf)
 		for (int n = 1; n <= CDM_TINY_MAX; n++)
 			for (int round = 0; round < 4; round++) {
 				check_potrf(type, "LU"[round & 1], n, 0, 0);
-				check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n), (num[]){-1, NAN, 0, -INFINITY}[round]);
+				check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),
+					    (num[]){-1, NAN, 0, -INFINITY}[round]);
 			}
 }
 
@@ -824,7 +863,8 @@ Test(tiny, potrf_small)
 			put(&a, 1, 1, 2 * small[type]);
 			cr_assert_eq(potrf[type]("LU"[u], 2, a.p, a.ld), 0);
 			cr_assert_lt(cabsl(at(&a, 0, 0) - 2 * sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
-			cr_assert_lt(cabsl(at(&a, u ? 0 : 1, u ? 1 : 0) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
+			cr_assert_lt(cabsl(at(&a, u ? 0 : 1, u ? 1 : 0) - sqrtl(small[type])),
+				     1e-3L * sqrtl(small[type]));
 			cr_assert_lt(cabsl(at(&a, 1, 1) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
 		}
 }
