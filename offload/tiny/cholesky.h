@@ -64,72 +64,97 @@ FN void store_upper(E *a, ptrdiff_t lda, const E *w, ptrdiff_t ld, int n, int do
 		}
 }
 
-FN void scale_rows(const int W, E *column, int first, T by)
-{
-	for (int v = first / VL; v < W; v++)
-		v_store(column + v * VL, v_load(column + v * VL) * v_set1(by));
-}
-
 FN T abs_squared(E x)
 {
 	return e_re(e_mul(x, e_conj(x)));
 }
 
-/* Column j is finished, and subtracted from those to its right. The pivot is positive. Returns the next one, which is
- * thus known before its column is. */
-FN T cholesky_step(const int W, E *w, ptrdiff_t ld, int n, int j, T pivot)
+/* The rows of column j, from its own on, times by. */
+FN void scale_rows(const int W, const int G, E *column, int j, T by)
 {
-	E *column = w + j * ld;
-	bool small = pivot < SAFE_MIN; /* its reciprocal may overflow: scaled first */
-	T root = t_sqrt(pivot), by = 1 / pivot, next = 0;
+	EACH_VECTOR(v, j / VL)
+	if ((v + 1) * VL > j)
+		v_store(column + v * VL, v_load(column + v * VL) * v_set1(by));
+}
 
-	if (__builtin_expect(small, false)) {
-		scale_rows(W, column, j, 1 / root);
-		by = 1;
-	}
-	if (j + 1 < n)
-		next = e_re(column[ld + j + 1]) - abs_squared(column[j + 1]) * by;
-	for (int c = j + 1; c < n; c++) {
-		B f = b_set(e_mul(e_conj(column[c]), e_from_real(by)));
-		E *to = w + c * ld;
+/* Column c loses f times the given one. */
+FN void subtract_rows(const int W, const int G, E *w, int c, const E *column, const V l[6], int first, B f)
+{
+	E *to = w + c * (G * W * VL);
 
-		for (int v = c / VL; v < W; v++)
+	if (G == 1)
+		UNROLL for (int v = first; v < W; v++) v_store(to + v * VL, v_msub(v_load(to + v * VL), l[v], f));
+	else
+		for (int v = first; v < G; v++)
 			v_store(to + v * VL, v_msub(v_load(to + v * VL), v_load(column + v * VL), f));
-	}
+}
+
+/* Column j is finished, and subtracted from those to its right. The pivot is positive. Returns the next one, which is
+ * thus known before its column is. G is 1 or W is. */
+FN T cholesky_step(const int W, const int G, E *w, int n, int j, T pivot)
+{
+	E *column = w + j * (G * W * VL);
+	bool small = pivot < SAFE_MIN; /* its reciprocal may overflow: scaled first */
+	T root = t_sqrt(pivot), by = small ? 1 : 1 / pivot, next = 0;
+	V l[6];
+
+	if (__builtin_expect(small, false))
+		scale_rows(W, G, column, j, 1 / root);
+	if (j + 1 < n)
+		next = e_re(column[G * W * VL + j + 1]) - abs_squared(column[j + 1]) * by;
+	if (G == 1)
+		EACH_VECTOR(v, 0)
+	l[v] = v_load(column + v * VL);
+	EACH_VECTOR(b, (j + 1) / VL)
+	for (int c = max_(j + 1, b * VL); c < min_(n, (b + 1) * VL); c++)
+		subtract_rows(W, G, w, c, column, l, b, b_set(e_mul(e_conj(column[c]), e_from_real(by))));
 	if (!small)
-		scale_rows(W, column, j, 1 / root);
+		scale_rows(W, G, column, j, 1 / root);
 	column[j] = e_from_real(root);
 	return next;
 }
 
-/* Columns until the pivot is not positive; W vectors in a column. */
-FN int factor_cholesky(const int W, E *w, ptrdiff_t ld, int n)
+/* Columns until the pivot is not positive. */
+FN int factor_cholesky(const int W, const int G, E *w, int n)
 {
 	T pivot = e_re(w[0]);
 	int done = 0;
 
 	for (; done < n && __builtin_isgreater(pivot, 0); done++)
-		pivot = cholesky_step(W, w, ld, n, done, pivot);
+		pivot = cholesky_step(W, G, w, n, done, pivot);
 	return done;
+}
+
+/* For columns of `vectors`, a number that whole_vectors() returns. */
+static int factor_cholesky_of(int vectors, E *w, int n)
+{
+	if (vectors == 1)
+		return factor_cholesky(1, 1, w, n);
+	if (vectors == 2)
+		return factor_cholesky(2, 1, w, n);
+	if (vectors == 3 || MAX_VECTORS == 3)
+		return factor_cholesky(3, 1, w, n);
+	if (vectors == 4)
+		return factor_cholesky(4, 1, w, n);
+	if (MAX_VECTORS == 6)
+		return factor_cholesky(6, 1, w, n);
+	return factor_cholesky(1, vectors, w, n);
 }
 
 int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 {
 	bool lower = is_letter(uplo, 'L');
-	int vectors = vectors_of(n), done;
-	ptrdiff_t ld = vectors * VL;
+	int vectors = whole_vectors(n), ld = vectors * VL, done;
 	E w[CAP * CAP];
 
+	for (int j = 0; j < n; j++)
+		for (int i = vectors_of(n) * VL; i < ld; i += VL)
+			v_store(w + i + j * ld, v_zero());
 	if (lower)
 		load_lower(w, ld, a, lda, n);
 	else
 		load_upper(w, ld, a, lda, n);
-	if (vectors == 1)
-		done = factor_cholesky(1, w, VL, n);
-	else if (vectors == 2)
-		done = factor_cholesky(2, w, 2 * VL, n);
-	else
-		done = factor_cholesky(vectors, w, ld, n);
+	done = factor_cholesky_of(vectors, w, n);
 	if (lower)
 		store_lower(a, lda, w, ld, n, done);
 	else

@@ -7,9 +7,8 @@
 #define PER (1 + COMPLEX) /* lanes of an element */
 
 struct elimination {
-	E *w; /* columns of whole vectors, `ld` apart */
-	ptrdiff_t ld;
-	int m, n, vectors;
+	E *w; /* columns of whole vectors */
+	int m, n;
 	uint64_t active; /* a bit for each lane */
 	unsigned char row[CAP], place[CAP];
 };
@@ -21,7 +20,7 @@ FN V active_lanes(const struct elimination *s, int v)
 
 /* The row of column j's pivot, as i?amax finds it: that of the first place among the largest, or of the first of all
  * where that is NaN. */
-FN int pivot_row(const int W, const struct elimination *s, const E *column, int j)
+FN int pivot_row(const int W, const int G, const struct elimination *s, const E *column, int j)
 {
 	T first = e_abs1(column[s->row[j]]);
 	V most = v_zero();
@@ -30,10 +29,9 @@ FN int pivot_row(const int W, const struct elimination *s, const E *column, int 
 
 	if (first != first)
 		return s->row[j];
-	UNROLL for (int v = 0; v < W; v++) most =
-		v_max(v_and(v_abs1(v_load(column + v * VL)), active_lanes(s, v)), most);
+	EACH_VECTOR(v, 0) most = v_max(v_and(v_abs1(v_load(column + v * VL)), active_lanes(s, v)), most);
 	most = v_set1(v_hmax(most));
-	UNROLL for (int v = 0; v < W; v++) equal |= v_eqbits(v_abs1(v_load(column + v * VL)), most) << (v * LANES);
+	EACH_VECTOR(v, 0) equal |= v_eqbits(v_abs1(v_load(column + v * VL)), most) << (v * LANES);
 	equal &= s->active;
 	best = __builtin_ctzll(equal) / PER;
 	while (__builtin_expect((equal &= equal - 1) != 0, false)) {
@@ -63,8 +61,8 @@ static __attribute__((noinline)) void divide_column(E *column, int rows, E by)
 		column[i] = e_div(column[i], by);
 }
 
-/* The column's active rows become multipliers, the others zero. */
-FN void multipliers(const int W, const struct elimination *s, E *column, E pivot)
+/* The column's active rows become multipliers, the others zero. A single group is returned in l. */
+FN void multipliers(const int W, const int G, const struct elimination *s, E *column, E pivot, V l[6])
 {
 	bool scaled = e_safe(pivot);
 	B by = b_set(e_zero());
@@ -73,92 +71,87 @@ FN void multipliers(const int W, const struct elimination *s, E *column, E pivot
 		by = b_set(e_recip(pivot));
 	else if (!e_is0(pivot))
 		divide_column(column, s->m, pivot);
-	UNROLL for (int v = 0; v < W; v++)
+	EACH_VECTOR(v, 0)
 	{
-		V l = v_load(column + v * VL);
+		V x = v_load(column + v * VL);
 
 		if (scaled)
-			l = v_mul(l, by);
-		v_store(column + v * VL, v_and(l, active_lanes(s, v)));
+			x = v_mul(x, by);
+		x = v_and(x, active_lanes(s, v));
+		v_store(column + v * VL, x);
+		if (G == 1)
+			l[v] = x;
 	}
 }
 
 /* Place j of the pivot's row is final in all columns to the right; the active rows lose their multiples of it. */
-FN void eliminate(const int W, const struct elimination *s, int j, int row, E *a, ptrdiff_t lda)
+FN void eliminate(const int W, const int G, const struct elimination *s, int j, int row, const V l[6], E *a,
+		  ptrdiff_t lda)
 {
-	const E *l = s->w + j * s->ld;
+	const E *column = s->w + j * (G * W * VL);
 
 	for (int c = j + 1; c < s->n; c++) {
-		E *w = s->w + c * s->ld, up = w[row];
+		E *w = s->w + c * (G * W * VL), up = w[row];
 		B u = b_load(w + row);
 
-		UNROLL for (int v = 0; v < W; v++)
-			v_store(w + v * VL, v_msub(v_load(w + v * VL), v_load(l + v * VL), u));
+		EACH_VECTOR(v, 0)
+		v_store(w + v * VL, v_msub(v_load(w + v * VL), G == 1 ? l[v] : v_load(column + v * VL), u));
 		a[j + c * lda] = up;
 	}
 }
 
-/* W vectors in a column. */
-FN int factor_lu(const int W, struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
+FN int factor_lu(const int W, const int G, struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
 {
 	int steps = min_(s->m, s->n), info = 0;
 
 	for (int j = 0; j < steps; j++) {
-		E *column = s->w + j * s->ld;
-		int row = pivot_row(W, s, column, j);
+		E *column = s->w + j * (G * W * VL);
+		int row = pivot_row(W, G, s, column, j);
 		E pivot = column[row];
+		V l[6];
 
 		ipiv[j] = exchange(s, j, row) + 1;
 		a[j + j * lda] = pivot;
 		if (e_is0(pivot) && !info)
 			info = j + 1;
-		multipliers(W, s, column, pivot);
-		eliminate(W, s, j, row, a, lda);
+		multipliers(W, G, s, column, pivot, l);
+		eliminate(W, G, s, j, row, l, a, lda);
 	}
 	return info;
 }
 
-static int factor_lu_1(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
+/* For columns of `vectors`, a number that whole_vectors() returns. */
+static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
 {
-	return factor_lu(1, s, a, lda, ipiv);
-}
-static int factor_lu_2(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
-{
-	return factor_lu(2, s, a, lda, ipiv);
-}
-static int factor_lu_3(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
-{
-	return factor_lu(3, s, a, lda, ipiv);
-}
-static int factor_lu_4(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
-{
-	return factor_lu(4, s, a, lda, ipiv);
-}
-static int factor_lu_any(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
-{
-	return factor_lu(s->vectors, s, a, lda, ipiv);
+	if (vectors == 1)
+		return factor_lu(1, 1, s, a, lda, ipiv);
+	if (vectors == 2)
+		return factor_lu(2, 1, s, a, lda, ipiv);
+	if (vectors == 3 || MAX_VECTORS == 3)
+		return factor_lu(3, 1, s, a, lda, ipiv);
+	if (vectors == 4)
+		return factor_lu(4, 1, s, a, lda, ipiv);
+	if (MAX_VECTORS == 6)
+		return factor_lu(6, 1, s, a, lda, ipiv);
+	return factor_lu(2, vectors / 2, s, a, lda, ipiv);
 }
 
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
-	static int (*const factor[])(struct elimination *, E *, ptrdiff_t, int *) = {factor_lu_1, factor_lu_2,
-										     factor_lu_3, factor_lu_4};
-	int vectors = vectors_of(m), info;
+	int vectors = whole_vectors(m), ld = vectors * VL, info;
 	E w[CAP * CAP], *to = a;
 	struct elimination s;
 
 	s.w = w;
-	s.ld = vectors * VL;
 	s.m = m;
 	s.n = n;
-	s.vectors = vectors;
 	s.active = ~(uint64_t)0 >> (64 - m * PER);
 	for (int i = 0; i < m; i++)
 		s.row[i] = s.place[i] = (unsigned char)i;
-	pack(w, s.ld, a, lda, m, n);
-	info = (vectors <= 4 ? factor[vectors - 1] : factor_lu_any)(&s, to, lda, ipiv);
+	pack(w, ld, a, lda, m, n);
+	info = factor_lu_of(vectors, &s, to, lda, ipiv);
 	for (int j = 0; j < min_(m, n); j++)
 		for (int i = j + 1; i < m; i++)
-			to[i + j * lda] = w[s.row[i] + j * s.ld];
+			to[i + j * lda] = w[s.row[i] + j * ld];
 	return info;
 }

@@ -99,7 +99,7 @@ FN void solve_panel(const int P, const struct triangle *u, E *w, ptrdiff_t ws)
 	}
 }
 
-/* Columns of whole vectors, the rows beyond the last zero. */
+/* Columns of whole vectors, the rows beyond the last zero. All `ldd` rows are written. */
 FN void pack(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int rows, int columns)
 {
 	VM mask = v_mask(rows % VL);
@@ -110,7 +110,9 @@ FN void pack(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int rows, int co
 		for (; i + VL <= rows; i += VL)
 			v_store(to + i, v_load(from + i));
 		if (i < rows)
-			v_store(to + i, v_loadm(from + i, mask));
+			v_store(to + i, v_loadm(from + i, mask)), i += VL;
+		for (; i < ldd; i += VL)
+			v_store(to + i, v_zero());
 	}
 }
 

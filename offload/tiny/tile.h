@@ -7,6 +7,13 @@
 
 #define PANEL_MAX 3
 #define PANEL_ROWS (PANEL_MAX * VL)
+#define MAX_VECTORS (CAP / VL)
+
+/* Factorizations have code of their own for columns of 1 to 4 and of 6 vectors, which stay in registers; other columns are
+ * G groups of W vectors. EACH_VECTOR: v from `first` on, a constant where G is 1. */
+#define EACH_VECTOR(v, first)                                                                                          \
+	for (int g_ = (first) / W; g_ < G; g_++)                                                                       \
+	UNROLL for (int u_ = 0, v = g_ * W; u_ < W; u_++, v++)
 
 /* Vectors of the next panel, with `vectors` left to do: as many as possible, but not one where two are left over. */
 FN int panel_vectors(int vectors)
@@ -16,6 +23,14 @@ FN int panel_vectors(int vectors)
 FN int vectors_of(int rows)
 {
 	return (rows + VL - 1) / VL;
+}
+
+/* Vectors in a column of a factorization's copy: an even number from 4 on. */
+FN int whole_vectors(int rows)
+{
+	int vectors = vectors_of(rows);
+
+	return vectors <= 4 ? vectors : (vectors + 1) / 2 * 2;
 }
 
 /* First row of vector p in a panel of `rows`. */

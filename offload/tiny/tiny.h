@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CDM_TINY_MAX 32
+#define CDM_TINY_MAX 24
 
 /* Where a routine of this file is faster than the libraries: no dimension of the call is larger. 0: nowhere. */
 enum cdm_tiny_routine {
