@@ -145,7 +145,7 @@ int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 {
 	bool lower = is_letter(uplo, 'L');
 	int vectors = whole_vectors(n), ld = vectors * VL, done;
-	E w[CAP * CAP];
+	E w[CAP * CAP + VL]; /* store_lower() loads whole vectors from any row */
 
 	for (int j = 0; j < n; j++)
 		for (int i = vectors_of(n) * VL; i < ld; i += VL)

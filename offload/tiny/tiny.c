@@ -3,6 +3,7 @@
 
 bool cdm_tiny_usable(void)
 {
+	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 

@@ -95,9 +95,9 @@ static num read_number(int type, const void *p)
 	case CDM_TINY_D:
 		return *(const double *)p;
 	case CDM_TINY_C:
-		return CMPLXL(((const float *)p)[0], ((const float *)p)[1]);
+		return __builtin_complex((long double)((const float *)p)[0], (long double)((const float *)p)[1]);
 	default:
-		return CMPLXL(((const double *)p)[0], ((const double *)p)[1]);
+		return __builtin_complex((long double)((const double *)p)[0], (long double)((const double *)p)[1]);
 	}
 }
 
