@@ -14,7 +14,8 @@
 
 #define CDM_TINY_MAX 24
 
-/* Where a routine of this file is faster than the libraries: no dimension of the call is larger. 0: nowhere. */
+/* Where a routine of this file is faster than the libraries, as measured: the largest dimension of a call (m, n, and k) is
+ * from `from` to `to`. */
 enum cdm_tiny_routine {
 	CDM_TINY_GEMM,
 	CDM_TINY_GEMV,
@@ -27,7 +28,7 @@ enum cdm_tiny_routine {
 enum cdm_tiny_type { CDM_TINY_S, CDM_TINY_D, CDM_TINY_C, CDM_TINY_Z, CDM_TINY_TYPES };
 
 struct cdm_tiny_limit {
-	unsigned char from, to; /* the largest dimension of a call, both inclusive; to = 0: never */
+	unsigned char from, to; /* both inclusive */
 };
 extern const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES];
 

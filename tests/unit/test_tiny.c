@@ -868,3 +868,13 @@ Test(tiny, potrf_small)
 			cr_assert_lt(cabsl(at(&a, 1, 1) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
 		}
 }
+
+Test(tiny, limits)
+{
+	for (int r = 0; r < CDM_TINY_ROUTINES; r++)
+		for (int type = 0; type < 4; type++) {
+			cr_assert_geq(cdm_tiny_limits[r][type].from, 1);
+			cr_assert_leq(cdm_tiny_limits[r][type].from, cdm_tiny_limits[r][type].to);
+			cr_assert_leq(cdm_tiny_limits[r][type].to, CDM_TINY_MAX);
+		}
+}
