@@ -21,6 +21,7 @@ FN int min_(int a, int b)
 {
 	return a < b ? a : b;
 }
+
 FN int max_(int a, int b)
 {
 	return a > b ? a : b;

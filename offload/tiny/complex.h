@@ -21,38 +21,47 @@ FN E e_zero(void)
 {
 	return (E){0, 0};
 }
+
 FN bool e_is0(E x)
 {
 	return x.re == 0 && x.im == 0;
 }
+
 FN bool e_is1(E x)
 {
 	return x.re == 1 && x.im == 0;
 }
+
 FN E e_from_real(T x)
 {
 	return (E){x, 0};
 }
+
 FN E e_conj(E x)
 {
 	return (E){x.re, -x.im};
 }
+
 FN E e_real(E x)
 {
 	return (E){x.re, 0};
 }
+
 FN T e_re(E x)
 {
 	return x.re;
 }
+
 FN E e_mul(E a, E b)
 {
 	return (E){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
+
 FN E e_add(E a, E b)
 {
 	return (E){a.re + b.re, a.im + b.im};
 }
+
 FN T e_abs1(E x)
 {
 	return t_abs(x.re) + t_abs(x.im);
@@ -71,6 +80,7 @@ FN E e_div(E a, E b)
 		return (E){(a.re * ratio + a.im) / den, (a.im * ratio - a.re) / den};
 	}
 }
+
 FN E e_recip(E x)
 {
 	return e_div((E){1, 0}, x);
@@ -86,42 +96,52 @@ FN V v_load(const E *p)
 {
 	return v_loadl(&p->re);
 }
+
 FN void v_store(E *p, V v)
 {
 	v_storel(&p->re, v);
 }
+
 FN B b_load(const E *p)
 {
 	return (B){v_bcast(&p->re), v_bcast(&p->im)};
 }
+
 FN B b_set(E x)
 {
 	return (B){v_set1(x.re), v_set1(x.im)};
 }
+
 FN B b_conj_if(B b, bool conj)
 {
 	return (B){b.re, v_xor(b.im, v_signs(conj, conj))};
 }
+
 FN V v_mul(V a, B b)
 {
 	return v_fmaddsub(a, b.re, v_swap(a) * b.im);
 }
+
 FN V v_mac(V c, V a, B b)
 {
 	return c + v_mul(a, b);
 }
+
 FN V v_msub(V c, V a, B b)
 {
 	return c - v_mul(a, b);
 }
+
 FN V v_abs1(V v)
 {
 	return v_abs(v) + v_swap(v_abs(v));
 }
+
 FN V v_conj(V v)
 {
 	return v_xor(v, v_signs(false, true));
 }
+
 FN E v_sum(V v)
 {
 	E sum;
@@ -136,22 +156,27 @@ FN CONJ conj_set(bool a, bool b)
 {
 	return (CONJ){v_signs(false, a), v_signs(a == b, b)};
 }
+
 FN CONJ conj_none(void)
 {
 	return conj_set(false, false);
 }
+
 FN ACC acc_zero(void)
 {
 	return (ACC){v_zero(), v_zero()};
 }
+
 FN ACC acc_mac(ACC acc, V a, const E *b)
 {
 	return (ACC){v_fma(a, v_bcast(&b->re), acc.re), v_fma(a, v_bcast(&b->im), acc.im)};
 }
+
 FN ACC acc_add(ACC a, ACC b)
 {
 	return (ACC){a.re + b.re, a.im + b.im};
 }
+
 FN V acc_value(ACC acc, CONJ conj)
 {
 	return v_xor(acc.re, conj.re) + v_xor(v_swap(acc.im), conj.im);
@@ -162,6 +187,7 @@ FN ACC acc_dot(ACC acc, V a, V b)
 {
 	return (ACC){v_fma(a, b, acc.re), v_fma(a, v_swap(b), acc.im)};
 }
+
 FN E acc_sum(ACC acc, bool conj)
 {
 	T rr, ii, ri, ir;

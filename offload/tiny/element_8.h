@@ -28,6 +28,7 @@ FN VM v_mask(int count)
 {
 	return _mm256_loadu_si256((const __m256i *)(v_masks + VL - count));
 }
+
 FN V v_loadm(const void *p, VM mask)
 {
 	return v_from_pd(_mm256_maskload_pd(p, mask));

@@ -13,46 +13,57 @@ FN V v_zero(void)
 {
 	return _mm256_setzero_pd();
 }
+
 FN V v_set1(T x)
 {
 	return _mm256_set1_pd(x);
 }
+
 FN V v_bcast(const T *p)
 {
 	return _mm256_broadcast_sd(p);
 }
+
 FN V v_loadl(const T *p)
 {
 	return _mm256_loadu_pd(p);
 }
+
 FN void v_storel(T *p, V v)
 {
 	_mm256_storeu_pd(p, v);
 }
+
 FN V v_fma(V a, V b, V c)
 {
 	return _mm256_fmadd_pd(a, b, c);
 }
+
 FN V v_fnma(V a, V b, V c)
 {
 	return _mm256_fnmadd_pd(a, b, c);
 }
+
 FN V v_fmaddsub(V a, V b, V c)
 {
 	return _mm256_fmaddsub_pd(a, b, c);
 }
+
 FN V v_swap(V a)
 {
 	return _mm256_permute_pd(a, 5);
 }
+
 FN V v_and(V a, V b)
 {
 	return _mm256_and_pd(a, b);
 }
+
 FN V v_xor(V a, V b)
 {
 	return _mm256_xor_pd(a, b);
 }
+
 FN V v_abs(V a)
 {
 	return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a);
@@ -62,14 +73,17 @@ FN V v_max(V a, V b)
 {
 	return _mm256_max_pd(a, b);
 }
+
 FN uint64_t v_eqbits(V a, V b)
 {
 	return (uint64_t)_mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_EQ_OQ));
 }
+
 FN T t_abs(T x)
 {
 	return __builtin_fabs(x);
 }
+
 FN T t_sqrt(T x)
 {
 	return _mm_cvtsd_f64(_mm_sqrt_pd(_mm_set1_pd(x)));

@@ -13,46 +13,57 @@ FN V v_zero(void)
 {
 	return _mm256_setzero_ps();
 }
+
 FN V v_set1(T x)
 {
 	return _mm256_set1_ps(x);
 }
+
 FN V v_bcast(const T *p)
 {
 	return _mm256_broadcast_ss(p);
 }
+
 FN V v_loadl(const T *p)
 {
 	return _mm256_loadu_ps(p);
 }
+
 FN void v_storel(T *p, V v)
 {
 	_mm256_storeu_ps(p, v);
 }
+
 FN V v_fma(V a, V b, V c)
 {
 	return _mm256_fmadd_ps(a, b, c);
 }
+
 FN V v_fnma(V a, V b, V c)
 {
 	return _mm256_fnmadd_ps(a, b, c);
 }
+
 FN V v_fmaddsub(V a, V b, V c)
 {
 	return _mm256_fmaddsub_ps(a, b, c);
 }
+
 FN V v_swap(V a)
 {
 	return _mm256_permute_ps(a, 0xb1);
 }
+
 FN V v_and(V a, V b)
 {
 	return _mm256_and_ps(a, b);
 }
+
 FN V v_xor(V a, V b)
 {
 	return _mm256_xor_ps(a, b);
 }
+
 FN V v_abs(V a)
 {
 	return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
@@ -62,14 +73,17 @@ FN V v_max(V a, V b)
 {
 	return _mm256_max_ps(a, b);
 }
+
 FN uint64_t v_eqbits(V a, V b)
 {
 	return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
 }
+
 FN T t_abs(T x)
 {
 	return __builtin_fabsf(x);
 }
+
 FN T t_sqrt(T x)
 {
 	return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
@@ -95,6 +109,7 @@ FN __m128 v_halves_max(V v)
 {
 	return _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 }
+
 FN __m128 v_halves_sum(V v)
 {
 	return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -20,6 +20,7 @@ FN int panel_vectors(int vectors)
 {
 	return vectors == 4 ? 2 : min_(vectors, PANEL_MAX);
 }
+
 FN int vectors_of(int rows)
 {
 	return (rows + VL - 1) / VL;
