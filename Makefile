@@ -30,7 +30,7 @@ TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -pthread -I. -D_GNU_SOURCE $(if 
 
 BASE_SRC := $(sort $(wildcard policy/*.c offload/*/*.c))
 SHIM_SRC := $(sort $(wildcard shim/*.c shim/*.S))
-TOOL_SRC := $(sort $(wildcard tools/*.c))
+TOOL_SRC := $(sort $(wildcard tools/*.c tools/*/*.c))
 BASE_OBJ := $(BASE_SRC:%.c=$B/%.o)
 SHIM_OBJ := $(patsubst %.S,$B/%.o,$(SHIM_SRC:%.c=$B/%.o))
 TOOL_OBJ := $(TOOL_SRC:%.c=$B/%.o)

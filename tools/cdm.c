@@ -7,6 +7,7 @@
 #include "offload/base/config.h"
 #include "offload/base/fmt.h"
 #include "offload/base/version.h"
+#include "tools/bench/faults.h"
 #include "tools/calibrate.h"
 #include "tools/control.h"
 #include "tools/run.h"
@@ -16,6 +17,8 @@ static const char usage[] = "usage: cdm run [-o VAR=VALUE]... [--] program [argu
 			    "       cdm env [--markdown]\n"
 			    "                         the CDM_* variables: value in force, default, meaning\n"
 			    "       cdm calibrate     measure the BLAS libraries again; print and keep the choice\n"
+			    "       cdm bench faults [--quick] [--all] [--threads N] [--only NAME,...] [--json FILE]\n"
+			    "                         measure page faults and page migration on this machine\n"
 			    "       cdm offline PID   take the device from a running program; its data comes home\n"
 			    "       cdm online PID    give it back\n"
 			    "       cdm status PID    how a running program uses the device\n"
@@ -68,6 +71,14 @@ static int calibrate_verb(int argc, char **argv)
 	return calibrate_show(cdm_config.blas, cdm_config.threads);
 }
 
+static int bench_verb(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "faults"))
+		return bench_faults(argc - 1, argv + 1);
+	fprintf(stderr, "cdm: bench: which benchmark? There is: faults (see cdm --help)\n");
+	return 2;
+}
+
 static int print(const char *text)
 {
 	return fputs(text, stdout) < 0 || fflush(stdout) ? 1 : 0;
@@ -83,6 +94,8 @@ int main(int argc, char **argv)
 		return show_environment(argc - 1, argv + 1);
 	if (!strcmp(verb, "calibrate"))
 		return calibrate_verb(argc - 1, argv + 1);
+	if (!strcmp(verb, "bench"))
+		return bench_verb(argc - 1, argv + 1);
 	if (!strcmp(verb, "offline") || !strcmp(verb, "online") || !strcmp(verb, "status"))
 		return control_process(argc - 1, argv + 1);
 	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help"))

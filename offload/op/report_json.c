@@ -1,36 +1,18 @@
-#include <math.h>
-
 #include "offload/base/config.h"
+#include "offload/base/json.h"
 #include "offload/op/report_view.h"
 #include "policy/policy.h"
 
 /* The keys are a contract with users' scripts: add, never rename or drop. */
 
-/* "key":"s", or null; the first CDM_REPORT_NAME bytes of it. */
+/* The first CDM_REPORT_NAME bytes of s. */
 static void put_string(struct cdm_text *t, const char *key, const char *s)
 {
 	char cut[CDM_REPORT_NAME + 1];
 
-	cdm_textf(t, "\"%s\":", key);
-	if (!s) {
-		cdm_textf(t, "null");
-		return;
-	}
-	(void)cdm_fmt(cut, sizeof(cut), "%s", s);
-	cdm_text_json(t, cut);
-}
-
-static void put_number(struct cdm_text *t, const char *key, double v)
-{
-	if (isfinite(v))
-		cdm_textf(t, "\"%s\":%.9f", key, v);
-	else
-		cdm_textf(t, "\"%s\":null", key);
-}
-
-static void put_count(struct cdm_text *t, const char *key, uint64_t v)
-{
-	cdm_textf(t, "\"%s\":%lu", key, (unsigned long)v);
+	if (s)
+		(void)cdm_fmt(cut, sizeof(cut), "%s", s);
+	cdm_json_string(t, key, s ? cut : NULL);
 }
 
 static void comma(struct cdm_text *t)
@@ -43,15 +25,15 @@ static void put_device(struct cdm_text *t, const struct cdm_report_facts *f)
 	cdm_textf(t, "\"device\":{");
 	put_string(t, "name", f->device);
 	comma(t);
-	put_count(t, "capacity", f->capacity);
+	cdm_json_count(t, "capacity", f->capacity);
 	comma(t);
-	put_count(t, "peak", f->peak);
+	cdm_json_count(t, "peak", f->peak);
 	comma(t);
 	put_string(t, "blas", f->blas);
 	comma(t);
 	put_string(t, "mechanism", f->mechanism);
 	comma(t);
-	put_count(t, "threads", f->threads > 0 ? (uint64_t)f->threads : 0);
+	cdm_json_count(t, "threads", f->threads > 0 ? (uint64_t)f->threads : 0);
 	cdm_textf(t, "},\n");
 }
 
@@ -60,15 +42,15 @@ static void put_calls(struct cdm_text *t, const struct cdm_report_view *v)
 	const char *separator = "";
 
 	cdm_textf(t, "\"calls\":{");
-	put_count(t, "seen", v->seen);
+	cdm_json_count(t, "seen", v->seen);
 	comma(t);
-	put_count(t, "offloaded", v->offloaded);
+	cdm_json_count(t, "offloaded", v->offloaded);
 	cdm_textf(t, ",\"declined\":{");
 	for (int i = 0; i < CDM_DECLINE_COUNT; i++) {
 		if (!v->declined[i])
 			continue;
 		cdm_textf(t, "%s", separator);
-		put_count(t, cdm_decline_key[i], v->declined[i]);
+		cdm_json_count(t, cdm_decline_key[i], v->declined[i]);
 		separator = ",";
 	}
 	cdm_textf(t, "}},\n");
@@ -88,14 +70,14 @@ static void put_bytes(struct cdm_text *t, const struct cdm_report_view *v)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (i)
 			comma(t);
-		put_count(t, rows[i].key, rows[i].bytes);
+		cdm_json_count(t, rows[i].key, rows[i].bytes);
 	}
 	cdm_textf(t, "},\n\"faults\":{");
-	put_count(t, "host", v->host_faults);
+	cdm_json_count(t, "host", v->host_faults);
 	cdm_textf(t, "},");
-	put_count(t, "evictions", v->evictions);
+	cdm_json_count(t, "evictions", v->evictions);
 	comma(t);
-	put_count(t, "thrash", v->thrash);
+	cdm_json_count(t, "thrash", v->thrash);
 	cdm_textf(t, ",\n");
 }
 
@@ -104,9 +86,9 @@ static void put_config(struct cdm_text *t, const struct cdm_report_facts *f)
 	cdm_textf(t, "\"config\":{");
 	put_string(t, "policy", cdm_policy_get(cdm_config.policy)->name);
 	comma(t);
-	put_number(t, "min_work", f->min_work);
+	cdm_json_number(t, "min_work", f->min_work);
 	comma(t);
-	put_count(t, "min_alloc", cdm_config.min_alloc);
+	cdm_json_count(t, "min_alloc", cdm_config.min_alloc);
 	cdm_textf(t, "},\n");
 }
 
@@ -115,17 +97,17 @@ static void put_routine(struct cdm_text *t, const struct cdm_report_routine *r)
 	cdm_textf(t, "{");
 	put_string(t, "name", r->name);
 	comma(t);
-	put_count(t, "calls", r->calls);
+	cdm_json_count(t, "calls", r->calls);
 	comma(t);
-	put_count(t, "offloaded", r->offloaded);
+	cdm_json_count(t, "offloaded", r->offloaded);
 	comma(t);
-	put_number(t, "device_s", r->device_s);
+	cdm_json_number(t, "device_s", r->device_s);
 	comma(t);
-	put_number(t, "move_s", r->move_s);
+	cdm_json_number(t, "move_s", r->move_s);
 	comma(t);
-	put_number(t, "host_s", r->host_s);
+	cdm_json_number(t, "host_s", r->host_s);
 	comma(t);
-	put_number(t, "gflop", r->gflop);
+	cdm_json_number(t, "gflop", r->gflop);
 	cdm_textf(t, "}");
 }
 
@@ -137,14 +119,14 @@ static void put_region(struct cdm_text *t, const struct cdm_report_region *r)
 	cdm_text_init(&s, site, sizeof(site));
 	cdm_report_site(&s, r->site, 1);
 	cdm_textf(t, "{");
-	put_count(t, "bytes", r->bytes);
+	cdm_json_count(t, "bytes", r->bytes);
 	comma(t);
 	cdm_textf(t, "\"site\":");
 	cdm_text_json(t, site);
 	comma(t);
-	put_count(t, "device_uses", r->device_uses);
+	cdm_json_count(t, "device_uses", r->device_uses);
 	comma(t);
-	put_count(t, "moved", r->moved);
+	cdm_json_count(t, "moved", r->moved);
 	comma(t);
 	put_string(t, "origin", r->origin);
 	cdm_textf(t, "}");
@@ -157,11 +139,11 @@ static void put_provider(struct cdm_text *t, const struct cdm_provider *p)
 	comma(t);
 	put_string(t, "door", p->door);
 	comma(t);
-	put_count(t, "routines", (uint64_t)p->routines);
+	cdm_json_count(t, "routines", (uint64_t)p->routines);
 	comma(t);
-	put_count(t, "patched", (uint64_t)p->patched);
+	cdm_json_count(t, "patched", (uint64_t)p->patched);
 	comma(t);
-	put_count(t, "refused", (uint64_t)p->refused);
+	cdm_json_count(t, "refused", (uint64_t)p->refused);
 	comma(t);
 	put_string(t, "why", p->why);
 	cdm_textf(t, "}");
@@ -174,7 +156,7 @@ void cdm_report_json(struct cdm_text *t, const struct cdm_report_view *v)
 	cdm_textf(t, "{\"version\":1,\"pid\":%d,", f->pid);
 	put_string(t, "program", f->program);
 	comma(t);
-	put_number(t, "wall_s", f->wall_s);
+	cdm_json_number(t, "wall_s", f->wall_s);
 	comma(t);
 	put_string(t, "note", f->note);
 	cdm_textf(t, ",\n");

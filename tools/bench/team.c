@@ -1,0 +1,321 @@
+/* The process of a cell: its workers, their rounds, and what comes of them. See mech.h. */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "offload/base/stats.h"
+#include "offload/base/sys.h"
+#include "tools/bench/mech.h"
+
+#define SPINS 1000
+#define SAMPLES 32768       /* of all workers of a cell */
+#define AREA_SMALL CDM_HUGE /* an area is this large, or four windows if they are larger */
+
+_Noreturn void team_fail(struct team *team, const char *where, int error)
+{
+	if (!atomic_exchange(&team->failed, true)) {
+		team->result->where = where;
+		team->result->error = -error;
+		_exit(0);
+	}
+	for (;;) /* another thread ends the process */
+		pause();
+}
+
+/* ---- a worker's rounds ---- */
+
+static void barrier(struct team *team)
+{
+	unsigned now = team->barriers;
+
+	if (atomic_fetch_add(&team->at_barrier, 1) + 1 == team->cell->threads) {
+		team->at_barrier = 0;
+		team->barriers++;
+		return;
+	}
+	for (int i = 0; team->barriers == now; i++)
+		if (i < SPINS)
+			__builtin_ia32_pause();
+		else
+			sched_yield();
+}
+
+static void reset(struct worker *w)
+{
+	const struct mech *mech = w->team->cell->mech;
+	int r = 0;
+
+	w->round++;
+	for (size_t i = 0; !r && i < w->slots; i++)
+		r = mech->reset(w, i);
+	if (!r && mech->ready)
+		r = mech->ready(w);
+	if (r)
+		team_fail(w->team, "reset", r);
+}
+
+static void refused(struct worker *w, int error)
+{
+	enum refusal kind = error == -EBUSY ? REFUSED_BUSY : error == -EAGAIN ? REFUSED_AGAIN : REFUSED_OTHER;
+
+	if (kind == REFUSED_OTHER && error != -EACCES && error != -EEXIST)
+		team_fail(w->team, "operation", error);
+	w->refused[kind] += w->recording;
+}
+
+static void record(struct worker *w, uint64_t ns)
+{
+	if (!w->recording || w->samples == w->team->sample_cap)
+		return;
+	ns = ns > w->team->clock_ns ? ns - w->team->clock_ns : 0;
+	w->ns[w->samples++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+	w->busy_ns += ns;
+	w->bytes += w->team->cell->bytes;
+}
+
+static int run_slot(struct worker *w, size_t slot)
+{
+	w->slot = slot;
+	w->done[slot] = 0;
+	uint64_t t = cdm_now_ns();
+	int r = w->team->cell->mech->run(w, slot);
+	t = cdm_now_ns() - t;
+	if (r) {
+		refused(w, r);
+		return r;
+	}
+	w->done[slot] = w->team->cell->bytes;
+	record(w, t);
+	return 0;
+}
+
+/* For tests: as the kernel would write, whatever the page's protection. */
+static void spoil(struct worker *w, size_t slot)
+{
+	int fd = cdm_sys_open("/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+	char *p = slot_at(w, w->b, slot) + w->team->cell->bytes / 2 + 9, byte = (char)~*p;
+
+	if (fd < 0 || pwrite(fd, &byte, 1, (off_t)(uintptr_t)p) != 1)
+		team_fail(w->team, "spoil", fd < 0 ? fd : -errno);
+	cdm_sys_close(fd);
+}
+
+static void check(struct worker *w, size_t slot)
+{
+	const struct cell *c = w->team->cell;
+	bool went = w->done[slot] == c->bytes;
+
+	if (!went && !c->mech->check_refused)
+		return;
+	if (went && c->spoil && !w->id && slot == w->slots / 2)
+		spoil(w, slot);
+	size_t at = (went ? c->mech->check : c->mech->check_refused)(w, slot);
+	if (at < c->bytes && !w->wrong++)
+		w->wrong_at = at;
+}
+
+static bool one_round(struct worker *w, uint64_t warm, uint64_t end)
+{
+	struct team *team = w->team;
+
+	reset(w);
+	barrier(team);
+	w->recording = cdm_now_ns() >= warm;
+	for (size_t i = 0; i < w->slots; i++)
+		run_slot(w, i);
+	barrier(team);
+	for (size_t i = 0; i < w->slots; i++)
+		check(w, i);
+	if (!w->id && (cdm_now_ns() >= end || w->samples == team->sample_cap))
+		team->stop = true;
+	barrier(team);
+	return !team->stop;
+}
+
+/* Each worker on a processor of its own, as far as there are. */
+static void pin(int id)
+{
+	cpu_set_t allowed, one;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	int nth = id % CPU_COUNT(&allowed), cpu = 0;
+	for (; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && !nth--)
+			break;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	const struct cell *c = w->team->cell;
+
+	pin(w->id);
+	answers_worker(w);
+	int r = w->id && c->mech->prepare ? c->mech->prepare(w) : 0; /* worker 0 had its trial */
+	if (r)
+		team_fail(w->team, "prepare", r);
+	barrier(w->team);
+	uint64_t now = cdm_now_ns(), warm = now + c->warm_ns;
+	while (one_round(w, warm, warm + c->slice_ns))
+		;
+	return NULL;
+}
+
+/* ---- the team ---- */
+
+/* An aligned area with nothing of ours beside it. */
+static char *area_new(const struct worker *w, size_t len)
+{
+	char *p = cdm_sys_mmap(NULL, len + 2 * CDM_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (cdm_sys_failed(p))
+		team_fail(w->team, "mmap", (int)(intptr_t)p);
+	p = (char *)cdm_round_up((uintptr_t)p + 1, CDM_HUGE);
+	int r = area_map_at(w, p, len);
+	if (r)
+		team_fail(w->team, "mmap", r);
+	return p;
+}
+
+static void hire(struct team *team, int id)
+{
+	struct worker *w = &team->worker[id];
+	const struct mech *mech = team->cell->mech;
+
+	*w = (struct worker){.team = team, .id = id, .slots = team->slots};
+	w->ns = malloc(team->sample_cap * sizeof(*w->ns));
+	w->done = calloc(w->slots, sizeof(*w->done));
+	if (!w->ns || !w->done)
+		team_fail(team, "malloc", -ENOMEM);
+	w->a = area_new(w, team->area);
+	w->b = area_new(w, team->area);
+	int r = mech->uffd_mode ? uffd_register(team->uffd, w->b, team->area, mech->uffd_mode) : 0;
+	if (r)
+		team_fail(team, "UFFDIO_REGISTER", r);
+}
+
+static void open_mech(struct team *team)
+{
+	const struct mech *mech = team->cell->mech;
+	enum uffd_right right;
+	int r = 0;
+
+	if (mech->uffd_mode && (team->uffd = uffd_new(mech->features, &right)) < 0)
+		team_fail(team, "userfaultfd", team->uffd);
+	if (mech->open)
+		r = mech->open(team);
+	if (!r)
+		r = answers_start(team);
+	if (r)
+		team_fail(team, "open", r);
+}
+
+static int count_mappings(void)
+{
+	static char text[16384];
+	int fd = cdm_sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0), lines = 0;
+	ssize_t n;
+
+	while (fd >= 0 && (n = cdm_sys_read(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	if (fd >= 0)
+		cdm_sys_close(fd);
+	return lines;
+}
+
+/* Whether the cell's kind of pages was to be had. */
+static bool has_huge_page(const struct worker *w)
+{
+	return huge_bytes(w->a, w->team->area) + huge_bytes(w->b, w->team->area) >= CDM_HUGE;
+}
+
+/* Before anything else goes on: what one operation in the middle of a mapping adds, and whether pages are huge. */
+static void trial(struct worker *w)
+{
+	struct team *team = w->team;
+	const struct mech *mech = team->cell->mech;
+	int r = mech->prepare ? mech->prepare(w) : 0;
+
+	answers_worker(w);
+	if (r)
+		team_fail(team, "prepare", r);
+	reset(w);
+	int before = count_mappings();
+	r = run_slot(w, w->slots / 2);
+	team->result->mappings = before && !r ? count_mappings() - before : INT_MIN;
+	if (team->cell->pages == PAGES_HUGE && !has_huge_page(w))
+		team_fail(team, "no huge page was to be had", 0);
+	check(w, w->slots / 2);
+}
+
+static void add_up(struct team *team)
+{
+	struct result *r = team->result;
+	uint32_t *ns = team->worker[0].ns;
+	size_t samples = 0;
+
+	for (int i = 0; i < team->cell->threads; i++) {
+		struct worker *w = &team->worker[i];
+		memmove(ns + samples, w->ns, w->samples * sizeof(*ns));
+		samples += w->samples;
+		r->gbps += w->busy_ns ? (double)w->bytes / (double)w->busy_ns : 0;
+		r->again += w->again;
+		if (w->wrong && !r->wrong)
+			r->wrong_at = w->wrong_at;
+		r->wrong += w->wrong;
+		for (int k = 0; k < REFUSALS; k++)
+			r->refused[k] += w->refused[k];
+	}
+	stats_of(ns, samples, &r->ns);
+	r->events = team->events;
+	r->events_none = team->events_none;
+	r->measured = true;
+}
+
+static void start_workers(struct team *team)
+{
+	for (int i = 1; i < team->cell->threads; i++) {
+		int error = pthread_create(&team->worker[i].thread, NULL, work, &team->worker[i]);
+		if (error)
+			team_fail(team, "pthread_create", -error);
+	}
+}
+
+void team_run(struct team *team)
+{
+	const struct cell *c = team->cell;
+	size_t n = (size_t)c->threads;
+	pthread_t disturber;
+
+	team->area = 4 * c->bytes > AREA_SMALL ? 4 * c->bytes : AREA_SMALL;
+	team->slots = team->area / c->bytes;
+	if (team->slots > 8192 / n) /* mappings are limited, and some mechanisms split them */
+		team->slots = n < 4096 ? 8192 / n : 2;
+	team->sample_cap = SAMPLES / n > 256 ? SAMPLES / n : 256;
+	team->clock_ns = stats_clock_ns();
+	team->worker = calloc(n, sizeof(*team->worker));
+	if (!team->worker)
+		team_fail(team, "malloc", -ENOMEM);
+	open_mech(team);
+	for (int i = 0; i < c->threads; i++)
+		hire(team, i);
+	team->worker[0].ns = realloc(team->worker[0].ns, n * team->sample_cap * sizeof(uint32_t));
+	trial(&team->worker[0]);
+	bool disturbed = disturb_start(team, &disturber);
+	start_workers(team);
+	work(&team->worker[0]);
+	for (int i = 1; i < c->threads; i++)
+		pthread_join(team->worker[i].thread, NULL);
+	if (disturbed)
+		pthread_join(disturber, NULL);
+	disturb_end(team);
+	add_up(team);
+}
