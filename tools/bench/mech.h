@@ -38,6 +38,7 @@ struct cell {
 	enum pages pages;
 	int threads;
 	enum condition condition;
+	size_t slots_most;
 	uint64_t warm_ns, slice_ns; /* time not measured, then measured */
 	bool spoil;                 /* for tests: one byte is changed before it is checked */
 };
@@ -51,7 +52,7 @@ struct result {
 	int error;
 	char why[128]; /* not measured, in words */
 	struct stats ns;
-	double gbps;  /* of all threads; their resets and checks take no part */
+	double gbps;  /* of all threads: each one's median round; resets and checks take no part */
 	int mappings; /* that one operation in the middle of a mapping adds; INT_MIN: not known */
 	uint64_t refused[REFUSALS];
 	uint64_t again;               /* EAGAIN within operations that succeeded in the end */
@@ -69,9 +70,9 @@ struct worker {
 	uint32_t round;
 	size_t *done; /* by slot: bytes that went; all, unless run() was refused */
 	/* figures */
-	uint32_t *ns;
-	size_t samples;
-	uint64_t busy_ns, bytes, again, refused[REFUSALS], wrong, wrong_at;
+	uint32_t *ns, *ps_per_kib; /* by operation; by round */
+	size_t samples, rounds;
+	uint64_t busy_ns /* of this round */, again, refused[REFUSALS], wrong, wrong_at;
 	bool recording;
 	pthread_t thread;
 };

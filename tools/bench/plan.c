@@ -65,6 +65,7 @@ static bool add(struct bench *b, const struct cell *c, const char *why)
 	struct row *row = &b->row[b->rows++];
 	*row = (struct row){.cell = *c};
 	row->cell.spoil = b->spoil;
+	row->cell.slots_most = b->quick ? 32 : 512;
 	if (why)
 		(void)snprintf(row->result.why, sizeof(row->result.why), "%s", why);
 	return true;
@@ -102,8 +103,10 @@ static bool add_sizes(struct bench *b, struct cell c, const char *const *why)
 {
 	static const size_t sizes[] = {CDM_PAGE, (size_t)64 << 10, CDM_HUGE};
 
+	bool largest = c.condition == BALANCING || (b->quick && c.condition != QUIET);
+
 	c.pages = PAGES_SMALL;
-	for (int i = c.condition == BALANCING ? 2 : 0; i < 3; i++) {
+	for (int i = largest ? 2 : 0; i < 3; i++) {
 		c.bytes = sizes[i];
 		if (!(b->quick && i == 1) && !add_mechs(b, c, why))
 			return false;

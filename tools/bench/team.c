@@ -11,8 +11,10 @@
 #include "tools/bench/mech.h"
 
 #define SPINS 1000
-#define SAMPLES 32768       /* of all workers of a cell */
-#define AREA_SMALL CDM_HUGE /* an area is this large, or four windows if they are larger */
+#define SAMPLES 32768 /* of all workers of a cell */
+#define ROUNDS_KEPT ((size_t)4096)
+#define SLOTS_LEAST ((size_t)3)
+#define SLOTS_ALL ((size_t)8192)
 
 _Noreturn void team_fail(struct team *team, const char *where, int error)
 {
@@ -43,13 +45,14 @@ static void barrier(struct team *team)
 			sched_yield();
 }
 
-static void reset(struct worker *w)
+/* The slots [from, to). */
+static void reset(struct worker *w, size_t from, size_t to)
 {
 	const struct mech *mech = w->team->cell->mech;
 	int r = 0;
 
 	w->round++;
-	for (size_t i = 0; !r && i < w->slots; i++)
+	for (size_t i = from; !r && i < to; i++)
 		r = mech->reset(w, i);
 	if (!r && mech->ready)
 		r = mech->ready(w);
@@ -73,7 +76,6 @@ static void record(struct worker *w, uint64_t ns)
 	ns = ns > w->team->clock_ns ? ns - w->team->clock_ns : 0;
 	w->ns[w->samples++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 	w->busy_ns += ns;
-	w->bytes += w->team->cell->bytes;
 }
 
 static int run_slot(struct worker *w, size_t slot)
@@ -117,15 +119,27 @@ static void check(struct worker *w, size_t slot)
 		w->wrong_at = at;
 }
 
+/* Of a round: the time per KiB of what was not refused. */
+static void rate(struct worker *w, size_t before)
+{
+	size_t n = w->samples - before;
+
+	if (n && w->rounds < ROUNDS_KEPT)
+		w->ps_per_kib[w->rounds++] = (uint32_t)(w->busy_ns * 1024000 / (n * w->team->cell->bytes));
+}
+
 static bool one_round(struct worker *w, uint64_t warm, uint64_t end)
 {
 	struct team *team = w->team;
 
-	reset(w);
+	reset(w, 0, w->slots);
 	barrier(team);
 	w->recording = cdm_now_ns() >= warm;
+	size_t before = w->samples;
+	w->busy_ns = 0;
 	for (size_t i = 0; i < w->slots; i++)
 		run_slot(w, i);
+	rate(w, before);
 	barrier(team);
 	for (size_t i = 0; i < w->slots; i++)
 		check(w, i);
@@ -191,8 +205,9 @@ static void hire(struct team *team, int id)
 
 	*w = (struct worker){.team = team, .id = id, .slots = team->slots};
 	w->ns = malloc(team->sample_cap * sizeof(*w->ns));
+	w->ps_per_kib = malloc(ROUNDS_KEPT * sizeof(*w->ps_per_kib));
 	w->done = calloc(w->slots, sizeof(*w->done));
-	if (!w->ns || !w->done)
+	if (!w->ns || !w->ps_per_kib || !w->done)
 		team_fail(team, "malloc", -ENOMEM);
 	w->a = area_new(w, team->area);
 	w->b = area_new(w, team->area);
@@ -242,31 +257,34 @@ static void trial(struct worker *w)
 {
 	struct team *team = w->team;
 	const struct mech *mech = team->cell->mech;
+	size_t middle = w->slots / 2;
 	int r = mech->prepare ? mech->prepare(w) : 0;
 
 	answers_worker(w);
 	if (r)
 		team_fail(team, "prepare", r);
-	reset(w);
+	reset(w, middle - 1, middle + 2);
 	int before = count_mappings();
-	r = run_slot(w, w->slots / 2);
+	r = run_slot(w, middle);
 	team->result->mappings = before && !r ? count_mappings() - before : INT_MIN;
 	if (team->cell->pages == PAGES_HUGE && !has_huge_page(w))
 		team_fail(team, "no huge page was to be had", 0);
-	check(w, w->slots / 2);
+	check(w, middle);
 }
 
 static void add_up(struct team *team)
 {
 	struct result *r = team->result;
 	uint32_t *ns = team->worker[0].ns;
+	struct stats pace;
 	size_t samples = 0;
 
 	for (int i = 0; i < team->cell->threads; i++) {
 		struct worker *w = &team->worker[i];
 		memmove(ns + samples, w->ns, w->samples * sizeof(*ns));
 		samples += w->samples;
-		r->gbps += w->busy_ns ? (double)w->bytes / (double)w->busy_ns : 0;
+		stats_of(w->ps_per_kib, w->rounds, &pace);
+		r->gbps += pace.p50 ? 1024000 / (double)pace.p50 : 0;
 		r->again += w->again;
 		if (w->wrong && !r->wrong)
 			r->wrong_at = w->wrong_at;
@@ -289,16 +307,29 @@ static void start_workers(struct team *team)
 	}
 }
 
+/* Enough windows that a round takes longer than its barriers, few enough that a short measurement has several rounds and
+ * that mechanisms which split mappings stay far from the limit of their number. */
+static void size_areas(struct team *team, size_t threads)
+{
+	const struct cell *c = team->cell;
+
+	team->area = SLOTS_LEAST * c->bytes > CDM_HUGE ? SLOTS_LEAST * c->bytes : CDM_HUGE;
+	team->slots = team->area / c->bytes;
+	if (team->slots > c->slots_most)
+		team->slots = c->slots_most;
+	if (team->slots > SLOTS_ALL / threads)
+		team->slots = SLOTS_ALL / threads;
+	if (team->slots < SLOTS_LEAST)
+		team->slots = SLOTS_LEAST;
+}
+
 void team_run(struct team *team)
 {
 	const struct cell *c = team->cell;
 	size_t n = (size_t)c->threads;
 	pthread_t disturber;
 
-	team->area = 4 * c->bytes > AREA_SMALL ? 4 * c->bytes : AREA_SMALL;
-	team->slots = team->area / c->bytes;
-	if (team->slots > 8192 / n) /* mappings are limited, and some mechanisms split them */
-		team->slots = n < 4096 ? 8192 / n : 2;
+	size_areas(team, n);
 	team->sample_cap = SAMPLES / n > 256 ? SAMPLES / n : 256;
 	team->clock_ns = stats_clock_ns();
 	team->worker = calloc(n, sizeof(*team->worker));
