@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "offload/base/stats.h"
@@ -52,22 +53,24 @@ static bool read_threads(struct bench *b, const char *value)
 	return true;
 }
 
-/* What can be known before 40 seconds have passed. Nothing is created: a benchmark that is killed leaves no file. */
+/* What can be known before it has taken its time. Nothing is created: a benchmark that is killed leaves no file. */
+static bool writable(const char *path)
+{
+	char dir[4096] = ".";
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	if (!stat(path, &st))
+		return !S_ISDIR(st.st_mode) && !access(path, W_OK);
+	if (slash)
+		(void)snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	return *path && !access(dir, W_OK | X_OK);
+}
+
 static bool read_json(struct bench *b, const char *path)
 {
-	char dir[4096];
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		(void)snprintf(dir, sizeof(dir), ".");
-	else
-		(void)snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
 	b->json = path;
-	if (*path && !access(path, access(path, F_OK) ? F_OK : W_OK))
-		return true;
-	if (*path && access(path, F_OK) && !access(dir, W_OK | X_OK))
-		return true;
-	return bad("cannot write", path, "");
+	return writable(path) || bad("cannot write", path, "");
 }
 
 static bool read_value(struct bench *b, const char *name, const char *value)

@@ -52,7 +52,7 @@ struct result {
 	int error;
 	char why[128]; /* not measured, in words */
 	struct stats ns;
-	double gbps;  /* of all threads: each one's median round; resets and checks take no part */
+	double gbps;  /* of all threads together, in the median round; resets and checks take no part */
 	int mappings; /* that one operation in the middle of a mapping adds; INT_MIN: not known */
 	uint64_t refused[REFUSALS];
 	uint64_t again;               /* EAGAIN within operations that succeeded in the end */
@@ -70,9 +70,9 @@ struct worker {
 	uint32_t round;
 	size_t *done; /* by slot: bytes that went; all, unless run() was refused */
 	/* figures */
-	uint32_t *ns, *ps_per_kib; /* by operation; by round */
-	size_t samples, rounds;
-	uint64_t busy_ns /* of this round */, again, refused[REFUSALS], wrong, wrong_at;
+	uint32_t *ns;         /* by operation */
+	size_t samples, went; /* went: in this round, which ran from begun_ns to ended_ns */
+	uint64_t begun_ns, ended_ns, again, refused[REFUSALS], wrong, wrong_at;
 	bool recording;
 	pthread_t thread;
 };
@@ -83,6 +83,8 @@ struct team {
 	struct result *result;
 	struct worker *worker; /* cell->threads of them */
 	size_t area, slots, sample_cap;
+	uint32_t *ps_per_kib; /* by round */
+	size_t rounds;
 	uint64_t clock_ns;
 	int uffd, fd; /* fd: the mechanism's own */
 	_Atomic int at_barrier;

@@ -75,7 +75,6 @@ static void record(struct worker *w, uint64_t ns)
 		return;
 	ns = ns > w->team->clock_ns ? ns - w->team->clock_ns : 0;
 	w->ns[w->samples++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
-	w->busy_ns += ns;
 }
 
 static int run_slot(struct worker *w, size_t slot)
@@ -119,13 +118,33 @@ static void check(struct worker *w, size_t slot)
 		w->wrong_at = at;
 }
 
-/* Of a round: the time per KiB of what was not refused. */
-static void rate(struct worker *w, size_t before)
+/* What the team did in this round, from the first start to the last end; the clock's own time, twice an operation, is
+ * taken off. Worker 0, while the others check. */
+static void rate(struct team *team)
 {
-	size_t n = w->samples - before;
+	uint64_t begun = UINT64_MAX, ended = 0, clocks = 2 * team->clock_ns * team->slots, went = 0;
 
-	if (n && w->rounds < ROUNDS_KEPT)
-		w->ps_per_kib[w->rounds++] = (uint32_t)(w->busy_ns * 1024000 / (n * w->team->cell->bytes));
+	for (int i = 0; i < team->cell->threads; i++) {
+		const struct worker *w = &team->worker[i];
+		begun = w->begun_ns < begun ? w->begun_ns : begun;
+		ended = w->ended_ns > ended ? w->ended_ns : ended;
+		went += w->went;
+	}
+	uint64_t wall = ended - begun > clocks ? ended - begun - clocks : 1;
+	if (!went || team->rounds == ROUNDS_KEPT)
+		return;
+	uint64_t ps = wall * 1024000 / (went * team->cell->bytes);
+	team->ps_per_kib[team->rounds++] = ps < UINT32_MAX ? (uint32_t)ps : UINT32_MAX;
+}
+
+/* Timed. */
+static void run_all(struct worker *w)
+{
+	w->went = 0;
+	w->begun_ns = cdm_now_ns();
+	for (size_t i = 0; i < w->slots; i++)
+		w->went += !run_slot(w, i);
+	w->ended_ns = cdm_now_ns();
 }
 
 static bool one_round(struct worker *w, uint64_t warm, uint64_t end)
@@ -135,12 +154,10 @@ static bool one_round(struct worker *w, uint64_t warm, uint64_t end)
 	reset(w, 0, w->slots);
 	barrier(team);
 	w->recording = cdm_now_ns() >= warm;
-	size_t before = w->samples;
-	w->busy_ns = 0;
-	for (size_t i = 0; i < w->slots; i++)
-		run_slot(w, i);
-	rate(w, before);
+	run_all(w);
 	barrier(team);
+	if (!w->id && w->recording)
+		rate(team);
 	for (size_t i = 0; i < w->slots; i++)
 		check(w, i);
 	if (!w->id && (cdm_now_ns() >= end || w->samples == team->sample_cap))
@@ -205,9 +222,8 @@ static void hire(struct team *team, int id)
 
 	*w = (struct worker){.team = team, .id = id, .slots = team->slots};
 	w->ns = malloc(team->sample_cap * sizeof(*w->ns));
-	w->ps_per_kib = malloc(ROUNDS_KEPT * sizeof(*w->ps_per_kib));
 	w->done = calloc(w->slots, sizeof(*w->done));
-	if (!w->ns || !w->ps_per_kib || !w->done)
+	if (!w->ns || !w->done)
 		team_fail(team, "malloc", -ENOMEM);
 	w->a = area_new(w, team->area);
 	w->b = area_new(w, team->area);
@@ -283,8 +299,6 @@ static void add_up(struct team *team)
 		struct worker *w = &team->worker[i];
 		memmove(ns + samples, w->ns, w->samples * sizeof(*ns));
 		samples += w->samples;
-		stats_of(w->ps_per_kib, w->rounds, &pace);
-		r->gbps += pace.p50 ? 1024000 / (double)pace.p50 : 0;
 		r->again += w->again;
 		if (w->wrong && !r->wrong)
 			r->wrong_at = w->wrong_at;
@@ -293,6 +307,8 @@ static void add_up(struct team *team)
 			r->refused[k] += w->refused[k];
 	}
 	stats_of(ns, samples, &r->ns);
+	stats_of(team->ps_per_kib, team->rounds, &pace);
+	r->gbps = pace.p50 ? 1024000 / (double)pace.p50 : 0;
 	r->events = team->events;
 	r->events_none = team->events_none;
 	r->measured = true;
@@ -333,7 +349,8 @@ void team_run(struct team *team)
 	team->sample_cap = SAMPLES / n > 256 ? SAMPLES / n : 256;
 	team->clock_ns = stats_clock_ns();
 	team->worker = calloc(n, sizeof(*team->worker));
-	if (!team->worker)
+	team->ps_per_kib = malloc(ROUNDS_KEPT * sizeof(*team->ps_per_kib));
+	if (!team->worker || !team->ps_per_kib)
 		team_fail(team, "malloc", -ENOMEM);
 	open_mech(team);
 	for (int i = 0; i < c->threads; i++)
