@@ -38,7 +38,7 @@ struct cell {
 	enum pages pages;
 	int threads;
 	enum condition condition;
-	size_t slots_most;
+	size_t slots_most;          /* in a round */
 	uint64_t warm_ns, slice_ns; /* time not measured, then measured */
 	bool spoil;                 /* for tests: one byte is changed before it is checked */
 };
@@ -108,9 +108,9 @@ struct mech {
 	int (*prepare)(struct worker *w); /* once per worker, its areas being mapped */
 	int (*reset)(struct worker *w, size_t slot);
 	int (*ready)(struct worker *w); /* after the resets of a round */
-	int (*run)(struct worker *w,
-		   size_t slot);         /* -EBUSY, -EAGAIN, -EACCES, -EEXIST are refusals, others end the cell */
-	int (*answer)(struct worker *w); /* of w->slot; async-signal-safe */
+	/* -EBUSY, -EAGAIN, -EACCES, -EEXIST are refusals, other errors end the cell. */
+	int (*run)(struct worker *w, size_t slot);
+	int (*answer)(struct worker *w);                /* of w->slot; async-signal-safe */
 	size_t (*check)(struct worker *w, size_t slot); /* offset of the first wrong byte, or the window's size */
 	size_t (*check_refused)(struct worker *w, size_t slot); /* the same after a refusal; NULL: nothing to see */
 };
@@ -136,11 +136,12 @@ static inline size_t touch_stride(const struct worker *w)
 uint64_t worker_seed(const struct worker *w, size_t slot);
 /* Maps [p, p+len) anew, private and anonymous, with the advice of the cell's kind of pages. */
 int area_map_at(const struct worker *w, char *p, size_t len);
-/* The pattern; touches, which change the first word of each stride (a write of each page that a fault is wanted of); and
- * the look at both: the offset of the first byte that is wrong, or len. stride 0: untouched. */
+/* The pattern, and touches: writes of the first word of each stride, one of each page that a fault is wanted of. */
 void pattern_fill(void *p, size_t len, uint64_t seed);
 void pattern_touch(void *p, size_t len, uint64_t seed, size_t stride);
-size_t pattern_wrong(const void *p, size_t len, uint64_t seed, size_t stride);
+/* The look at the bytes [from, to) of the window at p, pattern or zeros with touches (stride 0: none): the offset of the
+ * first wrong byte, or `to`. */
+size_t pattern_wrong(const void *p, size_t from, size_t to, uint64_t seed, size_t stride);
 size_t zeros_wrong(const void *p, size_t len, uint64_t seed, size_t stride);
 /* The pattern into a window of `a` or `b`; in fresh pages where what went before may have split a huge one. */
 int slot_fill(struct worker *w, char *area, size_t slot);
@@ -154,7 +155,6 @@ size_t check_touched_once(struct worker *w, size_t slot);
 size_t check_touched(struct worker *w, size_t slot);
 /* A write to the first word of the window in b. */
 int touch_once(struct worker *w, size_t slot);
-const char *probe_features(uint64_t features, const char *missing);
 
 /* ---- for the command ---- */
 

@@ -128,12 +128,11 @@ static int run_move(struct worker *w, size_t slot)
 /* What went is there, the rest where it was. */
 static size_t check_half_moved(struct worker *w, size_t slot)
 {
-	static _Thread_local uint64_t whole[CDM_HUGE / 8];
-	size_t went = w->done[slot], bytes = w->team->cell->bytes;
+	size_t went = w->done[slot];
+	uint64_t seed = worker_seed(w, slot);
+	size_t at = pattern_wrong(slot_at(w, w->b, slot), 0, went, seed, 0);
 
-	memcpy(whole, slot_at(w, w->b, slot), went);
-	memcpy((char *)whole + went, slot_at(w, w->a, slot) + went, bytes - went);
-	return pattern_wrong(whole, bytes, worker_seed(w, slot), 0);
+	return at < went ? at : pattern_wrong(slot_at(w, w->a, slot), went, w->team->cell->bytes, seed, 0);
 }
 
 const struct mech mech_move = {

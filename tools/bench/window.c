@@ -51,9 +51,9 @@ static size_t wrong_in(const char *p, size_t at, size_t end, uint64_t seed, size
 }
 
 /* A page at a time without branches; only a wrong one is looked at word by word. */
-static size_t wrong(const char *p, size_t len, uint64_t seed, size_t stride, bool zeros)
+static size_t wrong(const char *p, size_t from, size_t to, uint64_t seed, size_t stride, bool zeros)
 {
-	for (size_t page = 0; page < len; page += CDM_PAGE) {
+	for (size_t page = from; page < to; page += CDM_PAGE) {
 		const uint64_t *word = (const uint64_t *)(p + page);
 		uint64_t differs = word[0] ^ expected(seed, page / 8, stride, zeros);
 		for (size_t i = 1; i < CDM_PAGE / 8; i++)
@@ -61,17 +61,17 @@ static size_t wrong(const char *p, size_t len, uint64_t seed, size_t stride, boo
 		if (differs)
 			return wrong_in(p, page, page + CDM_PAGE, seed, stride, zeros);
 	}
-	return len;
+	return to;
 }
 
-size_t pattern_wrong(const void *p, size_t len, uint64_t seed, size_t stride)
+size_t pattern_wrong(const void *p, size_t from, size_t to, uint64_t seed, size_t stride)
 {
-	return wrong(p, len, seed, stride, false);
+	return wrong(p, from, to, seed, stride, false);
 }
 
 size_t zeros_wrong(const void *p, size_t len, uint64_t seed, size_t stride)
 {
-	return wrong(p, len, seed, stride, true);
+	return wrong(p, 0, len, seed, stride, true);
 }
 
 /* Small pages are asked for as such only where nobody is to collapse them. */
@@ -113,7 +113,7 @@ int slot_refill(struct worker *w, char *area, size_t slot)
 
 static size_t check(struct worker *w, size_t slot, size_t stride)
 {
-	return pattern_wrong(slot_at(w, w->b, slot), w->team->cell->bytes, worker_seed(w, slot), stride);
+	return pattern_wrong(slot_at(w, w->b, slot), 0, w->team->cell->bytes, worker_seed(w, slot), stride);
 }
 
 size_t check_moved(struct worker *w, size_t slot)
