@@ -21,19 +21,6 @@ const char *condition_name(enum condition c)
 	return names[c];
 }
 
-/* Sets thread and memory far apart: new memory comes from a node on which this thread does not run. */
-static int place_far(const struct machine *m)
-{
-	unsigned here = 0, cpu;
-	unsigned long mask = 0;
-
-	(void)cdm_sys3(SYS_getcpu, (long)&cpu, (long)&here, 0);
-	for (int i = 0; !mask && i < m->memory_nodes; i++)
-		if ((unsigned)m->memory_node[i] != here && m->memory_node[i] < 63)
-			mask = 1ul << m->memory_node[i];
-	return mask ? (int)cdm_sys3(SYS_set_mempolicy, 1 /* MPOL_PREFERRED */, (long)&mask, 64) : -ENODEV;
-}
-
 static _Noreturn void cell_process(const struct cell *c, const struct machine *m, struct result *r, pid_t parent)
 {
 	struct team team = {.cell = c, .machine = m, .result = r, .uffd = -1, .fd = -1};
@@ -41,9 +28,6 @@ static _Noreturn void cell_process(const struct cell *c, const struct machine *m
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	int error = c->condition == BALANCING ? place_far(m) : 0;
-	if (error)
-		team_fail(&team, "set_mempolicy", error);
 	team_run(&team);
 	_exit(0);
 }

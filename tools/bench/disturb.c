@@ -63,7 +63,42 @@ static void *collapse_on(void *arg)
 	return NULL;
 }
 
+/* ---- NUMA balancing ---- */
+
 static const char hints[] = "numa_hint_faults";
+
+enum { POLICY_DEFAULT, POLICY_PREFERRED }; /* linux/mempolicy.h */
+
+/* New memory comes from a node on which this thread does not run. */
+static int place_far(const struct machine *m)
+{
+	unsigned here = 0, cpu;
+	unsigned long mask = 0;
+
+	(void)cdm_sys3(SYS_getcpu, (long)&cpu, (long)&here, 0);
+	for (int i = 0; !mask && i < m->memory_nodes; i++)
+		if ((unsigned)m->memory_node[i] != here && m->memory_node[i] < 63)
+			mask = 1ul << m->memory_node[i];
+	return mask ? (int)cdm_sys3(SYS_set_mempolicy, POLICY_PREFERRED, (long)&mask, 64) : -ENODEV;
+}
+
+void disturb_prepare(struct team *team)
+{
+	int error = team->cell->condition == BALANCING ? place_far(team->machine) : 0;
+
+	if (error)
+		team_fail(team, "set_mempolicy", error);
+}
+
+/* Balancing leaves the memory of a process with a policy alone: the default comes back. */
+static void balance(struct team *team)
+{
+	int error = (int)cdm_sys3(SYS_set_mempolicy, POLICY_DEFAULT, 0, 0);
+
+	if (error)
+		team_fail(team, "set_mempolicy", error);
+	team->events = machine_vmstat(hints);
+}
 
 bool disturb_start(struct team *team, pthread_t *thread)
 {
@@ -71,7 +106,7 @@ bool disturb_start(struct team *team, pthread_t *thread)
 	enum condition c = team->cell->condition;
 
 	if (c == BALANCING)
-		team->events = machine_vmstat(hints);
+		balance(team);
 	if (!by[c])
 		return false;
 	int error = pthread_create(thread, NULL, by[c], team);

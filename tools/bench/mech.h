@@ -168,7 +168,8 @@ const char *condition_name(enum condition c);
 void team_run(struct team *team);
 /* Ends the process; the first failure is the result. Any thread, also in a signal handler. */
 _Noreturn void team_fail(struct team *team, const char *where, int error);
-/* What the condition asks for, in a thread that goes on until team->stop. */
+/* Before memory is touched; then what the condition asks for, in a thread that goes on until team->stop. */
+void disturb_prepare(struct team *team);
 /* False: there is no such thread. */
 bool disturb_start(struct team *team, pthread_t *thread);
 void disturb_end(struct team *team);

@@ -221,7 +221,6 @@ const struct mech mech_move_pages = {
 	.key = "move_pages",
 	.what = "move_pages from one NUMA node to another",
 	.pages = PAGES_BOTH,
-	.balancing = true,
 	.probe = probe_move_pages,
 	.prepare = prepare_move_pages,
 	.reset = reset_move_pages,

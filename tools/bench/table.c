@@ -25,7 +25,7 @@ static void put_ratio(FILE *f, uint64_t ns, uint64_t yardstick)
 {
 	double ratio = yardstick ? (double)ns / (double)yardstick : 0;
 
-	if (yardstick)
+	if (ns && yardstick)
 		fprintf(f, " %8.*f", ratio < 10 ? 2 : ratio < 100 ? 1 : 0, ratio);
 	else
 		fprintf(f, " %8s", "-");
@@ -33,6 +33,10 @@ static void put_ratio(FILE *f, uint64_t ns, uint64_t yardstick)
 
 static void put_gbps(FILE *f, double gbps)
 {
+	if (gbps <= 0) {
+		fprintf(f, " %8s", "-");
+		return;
+	}
 	fprintf(f, " %8.*f", gbps < 10 ? 2 : gbps < 100 ? 1 : 0, gbps);
 }
 
@@ -77,30 +81,30 @@ static void put_refused(FILE *f, const struct result *r)
 		fprintf(f, " %7s", "0");
 }
 
+/* Of a row beside others; "-": not planned, or all was refused. */
+static bool put_median(FILE *f, const struct row *row)
+{
+	bool failed = row && !row->result.measured;
+
+	if (row && row->result.ns.samples)
+		fprintf(f, " | %8lu", (unsigned long)row->result.ns.p50);
+	else
+		fprintf(f, " | %8s", failed ? "failed" : "-");
+	return row && !failed;
+}
+
 /* Median and refusals under a condition. */
 static void put_condition(FILE *f, const struct row *row)
 {
-	if (!row) {
-		fprintf(f, " | %8s %7s", "-", "-");
-	} else if (!row->result.measured) {
-		fprintf(f, " | %8s %7s", "failed", "-");
-	} else {
-		if (row->result.ns.samples)
-			fprintf(f, " | %8lu", (unsigned long)row->result.ns.p50);
-		else
-			fprintf(f, " | %8s", "-");
+	if (put_median(f, row))
 		put_refused(f, &row->result);
-	}
+	else
+		fprintf(f, " %7s", "-");
 }
 
 static void put_threads(FILE *f, const struct row *row)
 {
-	if (!row || !row->result.measured) {
-		fprintf(f, " | %8s %8s", row ? "failed" : "-", "-");
-		return;
-	}
-	fprintf(f, " | %8lu", (unsigned long)row->result.ns.p50);
-	put_gbps(f, row->result.gbps);
+	put_gbps(f, put_median(f, row) ? row->result.gbps : 0);
 }
 
 /* One line for each mechanism, size and kind of page. */

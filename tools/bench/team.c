@@ -352,6 +352,7 @@ void team_run(struct team *team)
 	team->ps_per_kib = malloc(ROUNDS_KEPT * sizeof(*team->ps_per_kib));
 	if (!team->worker || !team->ps_per_kib)
 		team_fail(team, "malloc", -ENOMEM);
+	disturb_prepare(team);
 	open_mech(team);
 	for (int i = 0; i < c->threads; i++)
 		hire(team, i);
