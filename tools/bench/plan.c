@@ -112,7 +112,7 @@ static bool add_sizes(struct bench *b, struct cell c, const char *const *why)
 			return false;
 	}
 	c.pages = PAGES_HUGE;
-	return !b->machine.huge_page || add_mechs(b, c, why);
+	return add_mechs(b, c, why);
 }
 
 /* 1, 2, 4 ... and the most; --quick takes the ends. */

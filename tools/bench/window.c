@@ -74,14 +74,14 @@ size_t zeros_wrong(const void *p, size_t len, uint64_t seed, size_t stride)
 	return wrong(p, 0, len, seed, stride, true);
 }
 
-/* Small pages are asked for as such only where nobody is to collapse them. */
-static int advise(const struct cell *c, char *p, size_t len)
+/* Small pages are asked for as such only where nobody is to collapse them. Kernels without huge pages refuse both; that
+ * there is no huge page is found in the trial. */
+static void advise(const struct cell *c, char *p, size_t len)
 {
 	if (c->pages == PAGES_HUGE)
-		return cdm_sys_madvise(p, len, MADV_HUGEPAGE);
-	if (c->condition != COLLAPSING)
-		(void)cdm_sys_madvise(p, len, MADV_NOHUGEPAGE); /* EINVAL: a kernel without huge pages */
-	return 0;
+		(void)cdm_sys_madvise(p, len, MADV_HUGEPAGE);
+	else if (c->condition != COLLAPSING)
+		(void)cdm_sys_madvise(p, len, MADV_NOHUGEPAGE);
 }
 
 int area_map_at(const struct worker *w, char *p, size_t len)
@@ -90,7 +90,8 @@ int area_map_at(const struct worker *w, char *p, size_t len)
 
 	if (cdm_sys_failed(at))
 		return (int)(intptr_t)at;
-	return advise(w->team->cell, p, len);
+	advise(w->team->cell, p, len);
+	return 0;
 }
 
 int slot_fill(struct worker *w, char *area, size_t slot)
