@@ -52,7 +52,7 @@ struct result {
 	int error;
 	char why[128]; /* not measured, in words */
 	struct stats ns;
-	double gbps;  /* of all threads together, in the median round; resets and checks take no part */
+	double gbps;  /* of all threads together, in the median round; of the operations alone */
 	int mappings; /* that one operation in the middle of a mapping adds; INT_MIN: not known */
 	uint64_t refused[REFUSALS];
 	uint64_t again;               /* EAGAIN within operations that succeeded in the end */
@@ -72,7 +72,7 @@ struct worker {
 	/* figures */
 	uint32_t *ns;         /* by operation */
 	size_t samples, went; /* went: in this round, which ran from begun_ns to ended_ns */
-	uint64_t begun_ns, ended_ns, again, refused[REFUSALS], wrong, wrong_at;
+	uint64_t begun_ns, ended_ns, busy_ns /* in its operations */, again, refused[REFUSALS], wrong, wrong_at;
 	bool recording;
 	pthread_t thread;
 };

@@ -11,7 +11,8 @@
 #include "tools/bench/mech.h"
 
 #define SPINS 1000
-#define SAMPLES 32768 /* of all workers of a cell */
+#define SPINS_START 1000000 /* tens of milliseconds */
+#define SAMPLES 32768       /* of all workers of a cell */
 #define ROUNDS_KEPT ((size_t)4096)
 #define SLOTS_LEAST ((size_t)3)
 #define SLOTS_ALL ((size_t)8192)
@@ -29,7 +30,8 @@ _Noreturn void team_fail(struct team *team, const char *where, int error)
 
 /* ---- a worker's rounds ---- */
 
-static void barrier(struct team *team)
+/* Until all workers are here: `spins` times looking, then leaving the processor to others in between. */
+static void barrier(struct team *team, int spins)
 {
 	unsigned now = team->barriers;
 
@@ -39,10 +41,16 @@ static void barrier(struct team *team)
 		return;
 	}
 	for (int i = 0; team->barriers == now; i++)
-		if (i < SPINS)
+		if (i < spins)
 			__builtin_ia32_pause();
 		else
 			sched_yield();
+}
+
+/* The start of what is timed: who gave the processor away would come late, and operations of microseconds would not meet. */
+static void start_together(struct team *team)
+{
+	barrier(team, team->cell->threads <= team->machine->cpus_allowed ? SPINS_START : SPINS);
 }
 
 /* The slots [from, to). */
@@ -71,9 +79,9 @@ static void refused(struct worker *w, int error)
 
 static void record(struct worker *w, uint64_t ns)
 {
+	w->busy_ns += ns;
 	if (!w->recording || w->samples == w->team->sample_cap)
 		return;
-	ns = ns > w->team->clock_ns ? ns - w->team->clock_ns : 0;
 	w->ns[w->samples++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
@@ -84,7 +92,9 @@ static int run_slot(struct worker *w, size_t slot)
 	uint64_t t = cdm_now_ns();
 	int r = w->team->cell->mech->run(w, slot);
 	t = cdm_now_ns() - t;
+	t = t > w->team->clock_ns ? t - w->team->clock_ns : 0;
 	if (r) {
+		w->busy_ns += t;
 		refused(w, r);
 		return r;
 	}
@@ -118,9 +128,8 @@ static void check(struct worker *w, size_t slot)
 		w->wrong_at = at;
 }
 
-/* What the team did in this round, from the first start to the last end; the clock's own time, twice an operation, is
- * taken off. Worker 0, while the others check. */
-static void rate(struct team *team)
+/* By the clock on the wall, from the first start to the last end; the clock's own time, twice an operation, is taken off. */
+static double wall_rate(const struct team *team)
 {
 	uint64_t begun = UINT64_MAX, ended = 0, clocks = 2 * team->clock_ns * team->slots, went = 0;
 
@@ -131,16 +140,36 @@ static void rate(struct team *team)
 		went += w->went;
 	}
 	uint64_t wall = ended - begun > clocks ? ended - begun - clocks : 1;
-	if (!went || team->rounds == ROUNDS_KEPT)
-		return;
-	uint64_t ps = wall * 1024000 / (went * team->cell->bytes);
-	team->ps_per_kib[team->rounds++] = ps < UINT32_MAX ? (uint32_t)ps : UINT32_MAX;
+	return (double)(went * team->cell->bytes) / (double)wall;
+}
+
+static double sum_of_rates(const struct team *team)
+{
+	double sum = 0;
+
+	for (int i = 0; i < team->cell->threads; i++) {
+		const struct worker *w = &team->worker[i];
+		sum += (double)(w->went * team->cell->bytes) / (double)(w->busy_ns ? w->busy_ns : 1);
+	}
+	return sum;
+}
+
+/* What the team did in this round. Where each worker has a processor, their rates add up: on a busy machine they seldom have
+ * them at the same moment, and the clock on the wall would tell of that alone. Worker 0, while the others check. */
+static void rate(struct team *team)
+{
+	bool own = team->cell->threads <= team->machine->cpus_allowed;
+	double gbps = own ? sum_of_rates(team) : wall_rate(team), ps = gbps > 0 ? 1024000 / gbps : 0;
+
+	if (gbps > 0 && team->rounds < ROUNDS_KEPT)
+		team->ps_per_kib[team->rounds++] = ps < UINT32_MAX ? (uint32_t)ps : UINT32_MAX;
 }
 
 /* Timed. */
 static void run_all(struct worker *w)
 {
 	w->went = 0;
+	w->busy_ns = 0;
 	w->begun_ns = cdm_now_ns();
 	for (size_t i = 0; i < w->slots; i++)
 		w->went += !run_slot(w, i);
@@ -152,17 +181,17 @@ static bool one_round(struct worker *w, uint64_t warm, uint64_t end)
 	struct team *team = w->team;
 
 	reset(w, 0, w->slots);
-	barrier(team);
+	start_together(team);
 	w->recording = cdm_now_ns() >= warm;
 	run_all(w);
-	barrier(team);
+	barrier(team, SPINS);
 	if (!w->id && w->recording)
 		rate(team);
 	for (size_t i = 0; i < w->slots; i++)
 		check(w, i);
 	if (!w->id && (cdm_now_ns() >= end || w->samples == team->sample_cap))
 		team->stop = true;
-	barrier(team);
+	barrier(team, SPINS);
 	return !team->stop;
 }
 
@@ -192,7 +221,7 @@ static void *work(void *arg)
 	int r = w->id && c->mech->prepare ? c->mech->prepare(w) : 0; /* worker 0 had its trial */
 	if (r)
 		team_fail(w->team, "prepare", r);
-	barrier(w->team);
+	barrier(w->team, SPINS);
 	uint64_t now = cdm_now_ns(), warm = now + c->warm_ns;
 	while (one_round(w, warm, warm + c->slice_ns))
 		;
