@@ -250,7 +250,8 @@ static void hire(struct team *team, int id)
 	const struct mech *mech = team->cell->mech;
 
 	*w = (struct worker){.team = team, .id = id, .slots = team->slots};
-	w->ns = malloc(team->sample_cap * sizeof(*w->ns));
+	/* add_up() gathers all in the first one's. */
+	w->ns = malloc((id ? 1 : (size_t)team->cell->threads) * team->sample_cap * sizeof(*w->ns));
 	w->done = calloc(w->slots, sizeof(*w->done));
 	if (!w->ns || !w->done)
 		team_fail(team, "malloc", -ENOMEM);
@@ -385,7 +386,6 @@ void team_run(struct team *team)
 	open_mech(team);
 	for (int i = 0; i < c->threads; i++)
 		hire(team, i);
-	team->worker[0].ns = realloc(team->worker[0].ns, n * team->sample_cap * sizeof(uint32_t));
 	trial(&team->worker[0]);
 	bool disturbed = disturb_start(team, &disturber);
 	start_workers(team);
