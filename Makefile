@@ -4,7 +4,7 @@
 # make bench      the table of budgets, as ratios inside one run
 # make unit       the unit tests; make asan: the same under ASan and UBSan
 # make examples   the example programs in build/examples
-# make progs      the helpers of tests/prog and tests/bench in build/tests
+# make progs      the helpers of tests/prog, tests/bench and tests/counts in build/tests
 # make install    PREFIX=/usr/local DESTDIR= (uninstall takes the same)
 # V=1 shows the commands, DEBUG=1 builds with the invariant walkers, B=dir builds elsewhere.
 
@@ -152,7 +152,10 @@ $B/examples/%: examples/%.f
 PROG_SRC := $(sort $(wildcard tests/prog/*.c tests/bench/*.c))
 PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/bench/bench_static $B/tests/prog/throw $B/tests/prog/ctor_lib.so
 SCENARIO_BIN := $(patsubst %.c,$B/%,$(wildcard tests/scenarios/*.c))
-progs: $(PROG_BIN) $(SCENARIO_BIN)
+COUNTS_BIN := $(addprefix $B/tests/counts/,counts counts_static inside)
+.PHONY: counts
+counts: $(COUNTS_BIN)
+progs: $(PROG_BIN) $(SCENARIO_BIN) $(COUNTS_BIN)
 
 # Helpers call the BLAS under test through -lblas; the two that reach inside link the static base library.
 BENCH_INSIDE := $(filter-out $B/tests/bench/bench,$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
@@ -174,10 +177,23 @@ $B/tests/bench/bench: tests/bench/bench.c
 	@mkdir -p $(@D)
 	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas -lm
 # The same with reference BLAS inside: what has to be patched.
+STATIC_BLAS = "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)"
 $B/tests/bench/bench_static: tests/bench/bench.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
-	$Q$(CC) -O2 -g $(TEST_CFLAGS) -o $@ $< "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)" -lgfortran -lm
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -o $@ $< $(STATIC_BLAS) -lgfortran -lm
+$B/tests/counts/counts: tests/counts/counts.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas -lm -ldl
+$B/tests/counts/counts_static: tests/counts/counts.c
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(STATIC_BLAS) -lgfortran -lm -ldl
+$B/tests/counts/inside: tests/counts/inside.c $B/libcdm-base.a
+	$(call say,CCLD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $B/libcdm-base.a -ldl -lm
 $B/tests/scenarios/%: tests/scenarios/%.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
@@ -216,4 +232,4 @@ uninstall:
 clean:
 	$Q rm -rf $B
 
--include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d) $(SCENARIO_BIN:=.d)
+-include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d) $(SCENARIO_BIN:=.d) $(COUNTS_BIN:=.d)

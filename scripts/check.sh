@@ -23,6 +23,7 @@ list()
 	echo "check/exports 30 scripts/check-exports.sh"
 	echo "check/readme 20 scripts/check-readme.sh"
 	echo "build/clang 300 $make B=build/clang CC=clang all unit-build"
+	echo "counts/clang 300 env B=build/clang CC=clang tests/counts/run.sh"
 	echo "build/debug 300 $make B=build/debug DEBUG=1 all"
 	for unit in tests/unit/test_*.c; do
 		name=$(basename "$unit" .c)

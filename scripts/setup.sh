@@ -13,7 +13,7 @@ demo_pkgs="libblas3 liblapack3 libblas-dev libopenblas0-pthread libblis4-pthread
 check_pkgs="g++ gfortran clang binutils git perl libcriterion-dev libcapstone-dev libunwind-dev liblapack-dev
 	?libopenblas-pthread-dev ?libblis-pthread-dev ?libblas-test ?libblas64-test ?libblas64-3 ?liblapack-test ?liblapack64-test ?liblapack64-3
 	?libopenblas64-0-pthread ?python3-scipy ?python3-pytest ?python3-hypothesis ?python3-venv
-	?spin ?qemu-system-x86 ?busybox-static ?cpio ?valgrind ?octave ?libjemalloc2 ?libtcmalloc-minimal4|libtcmalloc-minimal4t64"
+	?spin ?qemu-system-x86 ?busybox-static ?cpio valgrind ?octave ?libjemalloc2 ?libtcmalloc-minimal4|libtcmalloc-minimal4t64"
 
 set -f # "?name" is a mark, not a pattern
 say() { printf 'setup: %s\n' "$*"; }
