@@ -25,6 +25,55 @@ static uintptr_t at_most(uintptr_t a, uintptr_t b)
 	return a < b ? a : b;
 }
 
+static cdm_word word_at(const struct cdm_leaf *leaf, size_t i)
+{
+	return atomic_load_explicit(&((struct cdm_leaf *)leaf)->page[i], memory_order_relaxed);
+}
+
+static uint64_t pair_at(const struct cdm_leaf *leaf, size_t i)
+{
+	return atomic_load_explicit(&((struct cdm_leaf *)leaf)->pair[i / 2], memory_order_relaxed);
+}
+
+static uint64_t twice(cdm_word word)
+{
+	return word | (uint64_t)word << 32;
+}
+
+/* The first page of [i, end) whose word differs, or end. */
+static size_t same_until(const struct cdm_leaf *leaf, size_t i, size_t end, cdm_word word)
+{
+	uint64_t both = twice(word);
+
+	for (; i % 2 && i < end; i++)
+		if (word_at(leaf, i) != word)
+			return i;
+	for (; i + 8 <= end; i += 8)
+		if ((pair_at(leaf, i) ^ both) | (pair_at(leaf, i + 2) ^ both) | (pair_at(leaf, i + 4) ^ both) |
+		    (pair_at(leaf, i + 6) ^ both))
+			break;
+	while (i < end && word_at(leaf, i) == word)
+		i++;
+	return i;
+}
+
+static void fill(struct cdm_leaf *leaf, size_t i, size_t end, cdm_word word)
+{
+	if (i % 2 && i < end)
+		atomic_store_explicit(&leaf->page[i++], word, memory_order_relaxed);
+	for (; i + 2 <= end; i += 2)
+		atomic_store_explicit(&leaf->pair[i / 2], twice(word), memory_order_relaxed);
+	if (i < end)
+		atomic_store_explicit(&leaf->page[i], word, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) uintptr_t leaf_run(const struct cdm_leaf *leaf, uintptr_t addr, uintptr_t end)
+{
+	size_t from = page_index(addr), last = from + (end - addr) / CDM_PAGE;
+
+	return addr + (same_until(leaf, from + 1, last, word_at(leaf, from)) - from) * CDM_PAGE;
+}
+
 /* One step of a run: the end of the part of addr's chunk, or of its whole root entry, that has one word. */
 static uintptr_t run_step(uintptr_t addr, uintptr_t end, cdm_word *word)
 {
@@ -40,11 +89,8 @@ static uintptr_t run_step(uintptr_t addr, uintptr_t end, cdm_word *word)
 		return chunk_end;
 	}
 	struct cdm_leaf *leaf = atomic_load_explicit(&mid->leaf[chunk_index(addr)], memory_order_relaxed);
-	*word = atomic_load_explicit(&leaf->page[page_index(addr)], memory_order_relaxed);
-	do
-		addr += CDM_PAGE;
-	while (addr < chunk_end && atomic_load_explicit(&leaf->page[page_index(addr)], memory_order_relaxed) == *word);
-	return addr;
+	*word = word_at(leaf, page_index(addr));
+	return chunk_end - addr == CDM_PAGE ? chunk_end : leaf_run(leaf, addr, chunk_end);
 }
 
 uintptr_t cdm_pagemap_run(uintptr_t addr, uintptr_t end, cdm_word *word)
@@ -83,6 +129,10 @@ int cdm_pagemap_empty(uintptr_t addr, size_t len)
 
 	if (end <= at) /* nothing, or a length that wraps: the kernel will refuse it */
 		return 1;
+	if (cdm_pagemap_get(at))
+		return 0;
+	if (end - at == CDM_PAGE)
+		return 1;
 	return cdm_pagemap_run(at, end, &word) == end && word == 0;
 }
 
@@ -111,8 +161,7 @@ static struct cdm_leaf *leaf_make(struct cdm_middle *mid, size_t i)
 			return NULL;
 		atomic_store_explicit(&mid->leaf[i], leaf, memory_order_relaxed);
 	}
-	for (size_t p = 0; p < CDM_MAP_LEAF; p++)
-		atomic_store_explicit(&leaf->page[p], (cdm_word)chunk, memory_order_relaxed);
+	fill(leaf, 0, CDM_MAP_LEAF, (cdm_word)chunk);
 	atomic_store_explicit(&mid->chunk[i], CDM_MAP_MIXED, memory_order_release);
 	return leaf;
 }
@@ -136,12 +185,17 @@ static cdm_word merge(cdm_word old, cdm_word mask, cdm_word bits)
 	return old ? (old & ~mask) | bits : 0;
 }
 
-static void write_pages(struct cdm_leaf *leaf, uintptr_t at, uintptr_t to, cdm_word mask, cdm_word bits, int all)
+static void write_pages(struct cdm_leaf *leaf, size_t i, size_t end, cdm_word mask, cdm_word bits, int all)
 {
-	for (; at < to; at += CDM_PAGE) {
-		_Atomic cdm_word *page = &leaf->page[page_index(at)];
-		cdm_word old = atomic_load_explicit(page, memory_order_relaxed);
-		atomic_store_explicit(page, all ? bits : merge(old, mask, bits), memory_order_relaxed);
+	if (all) {
+		fill(leaf, i, end, bits);
+		return;
+	}
+	while (i < end) { /* a run of equal words at a time */
+		cdm_word old = word_at(leaf, i);
+		size_t to = same_until(leaf, i + 1, end, old);
+		fill(leaf, i, to, merge(old, mask, bits));
+		i = to;
 	}
 }
 
@@ -167,7 +221,8 @@ static int pagemap_write(uintptr_t addr, size_t len, cdm_word mask, cdm_word bit
 			cdm_word word = all ? bits : merge((cdm_word)chunk, mask, bits);
 			atomic_store_explicit(&mid->chunk[i], word ? CDM_MAP_UNIFORM | word : 0, memory_order_release);
 		} else {
-			write_pages(atomic_load_explicit(&mid->leaf[i], memory_order_relaxed), at, to, mask, bits, all);
+			write_pages(atomic_load_explicit(&mid->leaf[i], memory_order_relaxed), page_index(at),
+				    page_index(at) + (to - at) / CDM_PAGE, mask, bits, all);
 		}
 	}
 	return 0;

@@ -38,8 +38,12 @@ enum cdm_state { CDM_HOST = 0, CDM_SHARED = 0x01000000, CDM_DEVICE = 0x02000000,
 #define CDM_MAP_UNIFORM ((uint64_t)1 << 63)
 #define CDM_MAP_MIXED ((uint64_t)1 << 62)
 
+/* Words are read and written in pairs where many are: each is an old or a new one in any case. */
 struct cdm_leaf {
-	_Atomic cdm_word page[CDM_MAP_LEAF];
+	union {
+		_Atomic cdm_word page[CDM_MAP_LEAF];
+		_Atomic uint64_t pair[CDM_MAP_LEAF / 2];
+	};
 };
 struct cdm_middle {
 	_Atomic uint64_t chunk[CDM_MAP_MIDDLE]; /* 0, or UNIFORM | word, or MIXED */

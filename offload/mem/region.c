@@ -128,7 +128,7 @@ static bool on_device(cdm_word state)
 }
 
 /* Bytes of [addr, end) that the device has: SHARED or DEVICE. */
-static size_t resident_bytes(uintptr_t addr, uintptr_t end)
+static size_t device_bytes(uintptr_t addr, uintptr_t end)
 {
 	size_t n = 0;
 
@@ -142,9 +142,17 @@ static size_t resident_bytes(uintptr_t addr, uintptr_t end)
 	return n;
 }
 
+/* The same of a range in r, without a look at the pages where the account says it all. */
+static size_t resident_bytes(struct cdm_region *r, uintptr_t addr, uintptr_t end)
+{
+	size_t all = atomic_load_explicit(&r->resident, memory_order_relaxed);
+
+	return !all || all == r->len ? (all ? end - addr : 0) : device_bytes(addr, end);
+}
+
 int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge)
 {
-	size_t before = resident_bytes(addr, addr + len);
+	size_t before = resident_bytes(r, addr, addr + len);
 	int e = cdm_pagemap_update(addr, len, CDM_WORD_STATE, state);
 
 	if (!e)
@@ -179,6 +187,21 @@ int cdm_region_past(struct cdm_region_past *out, int max)
 		if (past[i].uses)
 			out[n++] = past[i];
 	return n;
+}
+
+/* The region at addr, and where its part of [addr, end) ends; NULL: none up to there. Words of a region that does not reach
+ * so far are stale: there was no memory for the leaf when that part was cut off. */
+static struct cdm_region *part_at(uintptr_t addr, uintptr_t end, uintptr_t *to)
+{
+	cdm_word word = cdm_pagemap_get(addr);
+	struct cdm_region *r = cdm_region_get(word);
+
+	if (r && addr >= r->base && addr < cdm_region_end(r)) {
+		*to = cdm_region_end(r) < end ? cdm_region_end(r) : end;
+		return r;
+	}
+	*to = cdm_pagemap_run(addr, end, &word);
+	return NULL;
 }
 
 static struct cdm_region *region_new(uintptr_t base, size_t len, enum cdm_origin origin, bool movable, const void *site)
@@ -226,11 +249,18 @@ struct cdm_region *cdm_region_create(uintptr_t base, size_t len, int prot, enum 
 /* Gives [addr, end) of r, states kept, to the fresh region to. */
 static void hand_over(struct cdm_region *from, struct cdm_region *to, uintptr_t addr, uintptr_t end)
 {
-	size_t bytes = resident_bytes(addr, end);
+	size_t bytes = resident_bytes(from, addr, end);
 
 	cdm_pagemap_update(addr, end - addr, CDM_WORD_REGION, to->id);
 	resident_adjust(from, bytes, 0, false);
 	resident_adjust(to, 0, bytes, false);
+}
+
+/* [addr, end), in r, has no region and no state any more. Without memory for a leaf its words stay, and are stale. */
+static void untrack(struct cdm_region *r, uintptr_t addr, uintptr_t end)
+{
+	resident_adjust(r, resident_bytes(r, addr, end), 0, true);
+	cdm_pagemap_set(addr, end - addr, 0);
 }
 
 /* Takes [addr, end), inside r, out of it. */
@@ -250,12 +280,10 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 			tail->last_use = r->last_use;
 			hand_over(r, tail, end, r_end);
 		} else {
-			cdm_region_state(r, end, r_end - end, CDM_HOST, true);
-			cdm_pagemap_set(end, r_end - end, 0);
+			untrack(r, end, r_end);
 		}
 	}
-	cdm_region_state(r, addr, end - addr, CDM_HOST, true);
-	cdm_pagemap_set(addr, end - addr, 0);
+	untrack(r, addr, end);
 	atomic_fetch_add_explicit(&r->generation, 2,
 				  memory_order_release); /* whoever looked it up before looks again */
 	if (addr > r->base) {
@@ -273,28 +301,21 @@ void cdm_region_cut(uintptr_t addr, size_t len)
 {
 	uintptr_t end = addr + len;
 
-	while (addr < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(addr, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
-		if (r) {
-			uintptr_t r_end = cdm_region_end(r);
-			to = r_end < end ? r_end : end;
+	for (uintptr_t to; addr < end; addr = to) {
+		struct cdm_region *r = part_at(addr, end, &to);
+		if (r)
 			cut_one(r, addr, to);
-		}
-		addr = to;
+		else if (cdm_pagemap_get(addr))
+			cdm_pagemap_set(addr, to - addr, 0);
 	}
 }
 
 static struct cdm_region *first_moving(uintptr_t addr, uintptr_t end)
 {
-	while (addr < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(addr, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
+	for (uintptr_t to; addr < end; addr = to) {
+		struct cdm_region *r = part_at(addr, end, &to);
 		if (r && atomic_load(&r->moving))
 			return r;
-		addr = to;
 	}
 	return NULL;
 }
@@ -323,20 +344,17 @@ static void words_copy(struct cdm_region *r, uintptr_t from, uintptr_t to, size_
 		to += next - from;
 		from = next;
 	}
-	resident_adjust(r, 0, resident_bytes(r->base, cdm_region_end(r)), false);
+	resident_adjust(r, 0, device_bytes(r->base, cdm_region_end(r)), false);
 }
 
 void cdm_region_taint(uintptr_t addr, size_t len)
 {
 	uintptr_t end = addr + len;
 
-	while (addr < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(addr, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
+	for (uintptr_t to; addr < end; addr = to) {
+		struct cdm_region *r = part_at(addr, end, &to);
 		if (r)
 			r->tainted = true;
-		addr = to;
 	}
 }
 
@@ -361,13 +379,10 @@ static struct cdm_region *region_resize(struct cdm_region *r, uintptr_t base, si
  * second time. */
 static void leave_behind(uintptr_t from, uintptr_t end)
 {
-	while (from < end) {
-		cdm_word word;
-		uintptr_t to = cdm_pagemap_run(from, end, &word);
-		struct cdm_region *r = cdm_region_get(word);
+	for (uintptr_t to; from < end; from = to) {
+		struct cdm_region *r = part_at(from, end, &to);
 		if (r)
 			cdm_region_state(r, from, to - from, CDM_HOST, false);
-		from = to;
 	}
 }
 
@@ -419,10 +434,9 @@ static void region_check(struct cdm_region *r, void *arg)
 		if ((word & CDM_WORD_REGION) == r->id)
 			pages += to - at;
 	}
-	if (*ok && (pages != r->len || resident_bytes(r->base, cdm_region_end(r)) != r->resident)) {
+	if (*ok && (pages != r->len || device_bytes(r->base, cdm_region_end(r)) != r->resident)) {
 		cdm_log(CDM_LOG_ERROR, "region %u at %p: %zu of %zu bytes mapped, %zu resident (counted %zu)", r->id,
-			(void *)r->base, pages, r->len, (size_t)r->resident,
-			resident_bytes(r->base, cdm_region_end(r)));
+			(void *)r->base, pages, r->len, (size_t)r->resident, device_bytes(r->base, cdm_region_end(r)));
 		*ok = false;
 	}
 }

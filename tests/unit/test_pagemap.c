@@ -16,6 +16,22 @@ static void compare(void)
 		cr_assert_eq(cdm_pagemap_get(BASE + i * CDM_PAGE), model[i], "page %zu", i);
 }
 
+/* A run from any page to any other ends where the array's does. */
+static void compare_runs(void)
+{
+	for (int i = 0; i < 200; i++) {
+		size_t from = (size_t)rand() % PAGES, end = from + 1 + (size_t)rand() % (PAGES - from), to = from + 1;
+		cdm_word word;
+		while (to < end && model[to] == model[from])
+			to++;
+		cr_assert_eq(cdm_pagemap_run(BASE + from * CDM_PAGE, BASE + end * CDM_PAGE, &word),
+			     BASE + to * CDM_PAGE, "pages %zu to %zu", from, end);
+		cr_assert_eq(word, model[from]);
+		cr_assert_eq(cdm_pagemap_empty(BASE + from * CDM_PAGE, (end - from) * CDM_PAGE),
+			     to == end && !model[from]);
+	}
+}
+
 Test(pagemap, agrees_with_an_array)
 {
 	unsigned seed = 20261121;
@@ -37,6 +53,7 @@ Test(pagemap, agrees_with_an_array)
 				if (model[i])
 					model[i] = (model[i] & ~CDM_WORD_STATE) | CDM_DEVICE;
 		}
+		compare_runs();
 		if (round % 50 == 0)
 			compare();
 	}
