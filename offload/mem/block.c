@@ -9,6 +9,10 @@
  * A freed block keeps its pages, on the device or at home, and serves the next allocation of about its size:
  * an allocate/free loop faults each page once. Free blocks go back to the kernel when they have been idle for
  * DECAY_NS, when there are more than CACHE_MAX bytes of them, or when the device needs their frames.
+ *
+ * A block of 2 MiB and more is two mappings for the kernel, which allows vm.max_map_count. Where blocks have used their share
+ * (crowd.h), later ones lie side by side without advice, as smaller ones do: the kernel sees one mapping. A free block in the
+ * middle of such a row is not unmapped then, which would make two of one: it becomes hollow, addresses without memory.
  */
 #include "offload/mem/block.h"
 
@@ -17,6 +21,7 @@
 
 #include "offload/base/lock.h"
 #include "offload/base/stats.h"
+#include "offload/mem/crowd.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 
@@ -72,7 +77,8 @@ static void cache_put(struct cdm_region *r)
 	else
 		oldest = r;
 	newest = r;
-	cached_bytes += r->len;
+	if (!r->hollow)
+		cached_bytes += r->len;
 }
 
 static void cache_remove(struct cdm_region *r)
@@ -91,8 +97,9 @@ static void cache_remove(struct cdm_region *r)
 		r->newer->older = r->older;
 	else
 		newest = r->older;
-	cached_bytes -= r->len;
-	r->cached = false;
+	if (!r->hollow)
+		cached_bytes -= r->len;
+	r->cached = r->hollow = false;
 }
 
 static bool fits(const struct cdm_region *r, size_t len, size_t align)
@@ -126,6 +133,7 @@ struct trim {
 	void *base[TRIM_BATCH];
 	size_t len[TRIM_BATCH];
 	int n;
+	bool crowded;
 };
 
 /* The block's memory is on its way to the kernel. */
@@ -136,17 +144,51 @@ static void block_end(struct cdm_region *r, struct trim *t)
 	cdm_region_cut(r->base, r->len);
 }
 
-static void cache_expel(struct cdm_region *r, struct trim *t)
+static bool is_block(uintptr_t addr)
 {
+	const struct cdm_region *r = cdm_region_get(cdm_pagemap_get(addr));
+
+	return r && r->origin == CDM_ORIGIN_BLOCK;
+}
+
+/* Blocks lie on both sides of it, and their mappings and its own may be one. */
+static bool in_a_row(const struct cdm_region *r)
+{
+	return is_block(r->base - CDM_BLOCK_MARGIN - CDM_PAGE) && is_block(cdm_region_end(r) + CDM_BLOCK_MARGIN);
+}
+
+/* Its memory goes, its addresses stay in the cache, as if freed just now. False: its memory cannot go. */
+static bool hollow_out(struct cdm_region *r)
+{
+	if (!r->hollow) {
+		cdm_region_state(r, r->base, r->len, CDM_HOST, true);
+		if (cdm_sys_madvise((void *)r->base, r->len, MADV_DONTNEED))
+			return false;
+	}
+	cache_remove(r);
+	r->hollow = true;
+	cache_put(r);
+	return true;
+}
+
+/* True: memory has been freed, or is about to be. */
+static bool cache_expel(struct cdm_region *r, struct trim *t)
+{
+	bool had_memory = !r->hollow;
+
+	if (t->crowded && in_a_row(r) && hollow_out(r))
+		return had_memory;
 	cache_remove(r);
 	block_end(r, t);
+	return true;
 }
 
 /* The caller unmaps without the locks. */
 static void trim_unmap(const struct trim *t)
 {
 	for (int i = 0; i < t->n; i++)
-		cdm_sys_munmap(t->base[i], t->len[i]);
+		if (cdm_sys_munmap(t->base[i], t->len[i])) /* one mapping too many: at least the memory goes */
+			cdm_sys_madvise(t->base[i], t->len[i], MADV_DONTNEED);
 }
 
 static void trim_enter(uint64_t *mask)
@@ -164,20 +206,21 @@ static void trim_leave(const uint64_t *mask)
 /* What is too old or too much. True: something went. */
 static bool cache_trim(size_t limit)
 {
-	struct trim t = {.n = 0};
+	struct trim t = {.crowded = cdm_crowd_blocks()};
+	bool freed = false;
 	uint64_t mask;
 
 	trim_enter(&mask);
-	while (t.n < TRIM_BATCH && cache_overdue(limit) && !atomic_load(&oldest->moving))
-		cache_expel(oldest, &t);
+	for (int i = 0; i < TRIM_BATCH && cache_overdue(limit) && !atomic_load(&oldest->moving); i++)
+		freed |= cache_expel(oldest, &t);
 	trim_leave(&mask);
 	trim_unmap(&t);
-	return t.n > 0;
+	return freed;
 }
 
 size_t cdm_block_reclaim(size_t bytes)
 {
-	struct trim t = {.n = 0};
+	struct trim t = {.crowded = cdm_crowd_blocks()};
 	size_t got = 0;
 	uint64_t mask;
 
@@ -237,10 +280,10 @@ static uintptr_t window_base(void)
 	return none;
 }
 
-/* The next address of the ring for len bytes. */
+/* The next address of the ring for len bytes, which a block aligned to 2 MiB has all 2 MiB of to itself. */
 static uintptr_t window_next(uintptr_t base, size_t len, size_t align)
 {
-	size_t step = len >= CDM_HUGE ? cdm_round_up(len, CDM_HUGE) : len;
+	size_t step = align >= CDM_HUGE ? cdm_round_up(len, CDM_HUGE) : len;
 	uintptr_t at = atomic_load_explicit(&cursor, memory_order_relaxed), from;
 
 	do {
@@ -343,23 +386,32 @@ bool cdm_block_fork_torn(void)
 	return torn;
 }
 
+/* Memory for a block: on a 2 MiB boundary and advised where it is large enough, unless there are so many. */
+static void *block_map(size_t len, size_t align, size_t wanted)
+{
+	bool huge = len >= CDM_HUGE && !cdm_crowd_blocks();
+	void *p = map_fresh(len, huge || wanted > CDM_PAGE ? align : CDM_PAGE, PROT_READ | PROT_WRITE);
+
+	if (p && huge)
+		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
+	return p;
+}
+
 void *cdm_block_alloc(size_t size, size_t align, bool zero, const void *site)
 {
-	size_t len = block_length(size, &align);
+	size_t wanted = align, len = block_length(size, &align);
 	uint64_t mask;
 
 	if (!len || cdm_map_frozen)
 		return NULL;
-	void *p = block_reuse(len, align, zero, site);
+	void *p = block_reuse(len, wanted, zero, site);
 	if (p)
 		return p;
 	do
-		p = map_fresh(len, align, PROT_READ | PROT_WRITE);
+		p = block_map(len, align, wanted);
 	while (!p && cache_trim(0)); /* under a limit, what is kept for later may be what is missing now */
 	if (!p)
 		return NULL;
-	if (len >= CDM_HUGE)
-		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
 	cdm_map_enter(&mask);
 	struct cdm_region *r =
 		cdm_region_create((uintptr_t)p, len, PROT_READ | PROT_WRITE, CDM_ORIGIN_BLOCK, true, site);
@@ -531,9 +583,15 @@ void *cdm_block_realloc(void *p, size_t size, const void *site)
 
 	if (!r || !len || cdm_map_frozen)
 		return NULL;
-	if (len <= r->len) {
-		if (len < r->len / 2 && r->len - len > CDM_BLOCK_MARGIN)
-			realloc_shrink(r, len);
+	bool shrinks = len < r->len / 2 && r->len - len > CDM_BLOCK_MARGIN;
+	if (len <= r->len && !shrinks)
+		return p;
+	if (cdm_crowd_blocks()) { /* whose mapping may be others', too: one more for each end that is cut off */
+		void *copy = realloc_copy(r, size, site);
+		return copy || !shrinks ? copy : p;
+	}
+	if (shrinks) {
+		realloc_shrink(r, len);
 		return p;
 	}
 	void *to = realloc_grow(r, len, site);

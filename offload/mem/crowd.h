@@ -7,5 +7,7 @@
 /* More than three quarters of the mappings that the kernel allows are in use. Looks every so often; caller holds the
  * move lock. */
 bool cdm_crowded(void);
+/* About half of them are: blocks take and leave none any more. One question for each block that does. */
+bool cdm_crowd_blocks(void);
 
 #endif

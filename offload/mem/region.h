@@ -47,6 +47,7 @@ struct cdm_region {
 	uint8_t origin;              /* enum cdm_origin */
 	bool movable;                /* private anonymous memory that may live on the device */
 	bool cached;                 /* a free block: memory kept for the next allocation */
+	bool hollow;                 /* cached, and its memory has gone back: only its addresses are kept */
 	bool margin;                 /* a block: the mapping goes on for CDM_BLOCK_MARGIN bytes behind its end */
 	bool tainted;                /* advised or locked by the program: neither moved nor reused by others */
 	_Atomic int skip;            /* refused of late: so many calls do not try to move it again */
