@@ -34,6 +34,7 @@
 #define WINDOW ((uintptr_t)4 << 40) /* addresses are handed out in a ring of this size */
 #define TRIES 16
 #define TRIM_BATCH 8
+#define LOOKS 2048 /* at free blocks, for some with memory of the device */
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -226,7 +227,7 @@ size_t cdm_block_reclaim(size_t bytes)
 
 	trim_enter(&mask);
 	struct cdm_region *r = oldest;
-	while (r && got < bytes && t.n < TRIM_BATCH) {
+	for (int i = 0; r && got < bytes && t.n < TRIM_BATCH && i < LOOKS; i++) {
 		struct cdm_region *next = r->newer;
 		if (r->resident && !atomic_load(&r->moving)) {
 			got += r->resident;

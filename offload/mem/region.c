@@ -8,10 +8,12 @@
 #include "offload/base/quiet.h"
 #include "offload/mem/block.h"
 #include "offload/mem/device.h"
+#include "offload/mem/residency.h"
 
 #define TABLE_CHUNK 4096u /* descriptors per allocation */
 #define TABLE_CHUNKS ((CDM_WORD_REGION + 1u) / TABLE_CHUNK)
 #define PAST 64
+#define ARRIVAL 8 /* ticks: a use so soon is the one that a region comes to the device for */
 
 const char *const cdm_origin_name[CDM_ORIGIN_COUNT] = {"malloc", "mmap", "static", "adopted"};
 
@@ -21,7 +23,7 @@ static cdm_lock map_lock;
 static _Atomic(struct cdm_region *) table[TABLE_CHUNKS];
 static uint32_t used = 1; /* numbers handed out so far; 0 is none */
 static struct cdm_region *unused;
-static struct cdm_region *resident;
+static struct cdm_region *resident, *resident_tail;
 static struct cdm_region_past past[PAST];
 
 void cdm_map_enter(uint64_t *mask)
@@ -86,7 +88,10 @@ static void resident_link(struct cdm_region *r)
 	r->res_next = resident;
 	if (resident)
 		resident->res_prev = r;
+	else
+		resident_tail = r;
 	resident = r;
+	r->ranked = cdm_tick() + ARRIVAL;
 }
 
 static void resident_unlink(struct cdm_region *r)
@@ -97,11 +102,30 @@ static void resident_unlink(struct cdm_region *r)
 		resident = r->res_next;
 	if (r->res_next)
 		r->res_next->res_prev = r->res_prev;
+	else
+		resident_tail = r->res_prev;
 }
 
 struct cdm_region *cdm_region_resident_first(void)
 {
 	return resident;
+}
+
+struct cdm_region *cdm_region_resident_last(void)
+{
+	return resident_tail;
+}
+
+bool cdm_region_resident_refresh(struct cdm_region *r)
+{
+	uint64_t used = atomic_load_explicit(&r->last_use, memory_order_relaxed);
+
+	if (used <= r->ranked)
+		return false;
+	resident_unlink(r);
+	resident_link(r);
+	r->ranked = used;
+	return true;
 }
 
 static void resident_adjust(struct cdm_region *r, size_t before, size_t after, bool charge)
@@ -451,7 +475,7 @@ static bool resident_list_valid(void)
 			cdm_log(CDM_LOG_ERROR, "the resident list is broken at region %u", r->id);
 			return false;
 		}
-	return true;
+	return !resident || !resident_tail->res_next;
 }
 
 bool cdm_regions_valid(void)

@@ -70,6 +70,7 @@ struct cdm_region {
 	struct cdm_region *next, *prev;   /* cached: its bin; unused descriptor: the free list */
 	struct cdm_region *older, *newer; /* cached: by time */
 	struct cdm_region *res_next, *res_prev; /* resident list, while resident > 0 */
+	uint64_t ranked;                        /* there: later uses bring it to the front again */
 };
 
 /* Set in a fork child that was born in the middle of a change: the tables are read, never written again. */
@@ -112,8 +113,11 @@ struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t 
 
 /* Calls fn for each live region, cached blocks included, in no order. */
 void cdm_region_each(void (*fn)(struct cdm_region *r, void *arg), void *arg);
-/* The resident list: regions with resident > 0. */
+/* The resident list: regions with resident > 0. The last are those that came first and have not been refreshed. */
 struct cdm_region *cdm_region_resident_first(void);
+struct cdm_region *cdm_region_resident_last(void);
+/* A region of the list that has been used since it came to the front goes there again: true. */
+bool cdm_region_resident_refresh(struct cdm_region *r);
 /* Checks the invariants; logs and returns false at the first that does not hold. */
 bool cdm_regions_valid(void);
 

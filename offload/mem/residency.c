@@ -17,6 +17,7 @@
 #include "offload/mem/uffd.h"
 
 #define CANDIDATES 64
+#define REFRESHED 1024 /* at most, for one eviction */
 
 void (*cdm_residency_needs_faults)(int signal);
 
@@ -50,15 +51,22 @@ void cdm_residency_start(void)
 
 /* ---- eviction (move lock held) ---- */
 
+/* However many regions there are: those that have been there longest. What was used meanwhile goes to the other end, where
+ * the walk may meet it again, so that cold regions are found behind hot ones. */
 static int candidates_list(struct cdm_candidate *c, struct cdm_region **who, uint32_t *generation)
 {
+	int n = 0, refreshed = 0;
 	uint64_t mask;
-	int n = 0;
 
 	cdm_map_enter(&mask);
-	for (struct cdm_region *r = cdm_region_resident_first(); r && n < CANDIDATES; r = r->res_next) {
+	for (struct cdm_region *r = cdm_region_resident_last(), *before; r && n < CANDIDATES; r = before) {
+		before = r->res_prev;
 		if (r->cached || atomic_load(&r->busy) > 0)
 			continue;
+		if (before && refreshed < REFRESHED && cdm_region_resident_refresh(r)) {
+			refreshed++;
+			continue;
+		}
 		who[n] = r;
 		generation[n] = atomic_load(&r->generation);
 		c[n++] = (struct cdm_candidate){.bytes = r->resident, .uses = r->uses, .age = cdm_tick() - r->last_use};

@@ -164,7 +164,7 @@ def unlike(found):
             groups[name.rsplit(" ", 1)[0]].append(value[0])
     for name, counts in groups.items():
         if max(counts) > min(counts) * (1 + ALIKE):
-            yield f"{name} 1000 ... 1000000 regions: {', '.join(f'{c:.0f}' for c in counts)} instructions: it grows"
+            yield f"{name} ever more: {', '.join(f'{c:.0f}' for c in counts)} instructions: it grows"
 
 
 def main():

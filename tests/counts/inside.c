@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "offload/mem/block.h"
+#include "offload/mem/device.h"
 #include "offload/mem/region.h"
 #include "tests/counts/mark.h"
 
@@ -133,6 +135,36 @@ static void states(long n)
 	}
 }
 
+/* ---- blocks: real mappings, none of which is touched ---- */
+
+static void *block[10000];
+static uint32_t blocks;
+
+static void take_blocks(uint32_t k)
+{
+	for (; blocks < k; blocks++)
+		if (!(block[blocks] = cdm_block_alloc(1 << 20, 1, false, NULL)))
+			exit(1);
+}
+
+/* Any of them goes to the cache, and comes back. */
+static void reuse(long n)
+{
+	while (n--) {
+		seed = seed * 1664525u + 1013904223u;
+		void **p = &block[(uint64_t)seed * blocks >> 32];
+		cdm_block_free(*p);
+		*p = cdm_block_alloc(1 << 20, 1, false, NULL);
+	}
+}
+
+/* Fresh ones, and the kernel gets them back: the cache is too small for them. */
+static void fresh(long n)
+{
+	while (n--)
+		cdm_block_free(cdm_block_alloc((size_t)2 << 30, 1, false, NULL));
+}
+
 /* ---- the table ---- */
 
 static const struct path once[] = {
@@ -141,27 +173,31 @@ static const struct path once[] = {
 	{"inside", "page map lookup, uniform chunk", lookup_uniform, NULL},
 	{"inside", "page map lookup, untracked", lookup_untracked, NULL},
 };
-static const struct {
+static const struct among {
 	const char *name;
 	void (*run)(long n);
-} at_each[] = {
-	{"region create+cut, 4 KiB, among", create_cut},  {"region create+cut, 4 MiB, among", create_cut_large},
-	{"region create+split+cut, among", split},        {"region create+rebase+cut, among", rebase},
-	{"region to the device and back, among", states},
+} at_each[] =
+	{
+		{"region create+cut, 4 KiB, among", create_cut},  {"region create+cut, 4 MiB, among", create_cut_large},
+		{"region create+split+cut, among", split},        {"region create+rebase+cut, among", rebase},
+		{"region to the device and back, among", states},
+},
+  of_blocks[] = {
+	  {"block freed and reused, among", reuse},
+	  {"block fresh and unmapped, among", fresh},
 };
 
-static void measure_among(uint32_t k)
+static void measure_among(const struct among *a, size_t n, uint32_t k)
 {
 	char name[80];
 
-	populate(k);
-	for (size_t i = 0; i < sizeof at_each / sizeof *at_each; i++) {
-		snprintf(name, sizeof name, "%s %u", at_each[i].name, k);
-		counts_measure(&(struct path){"inside", name, at_each[i].run, NULL}, N);
+	for (; n--; a++) {
+		snprintf(name, sizeof name, "%s %u", a->name, k);
+		counts_measure(&(struct path){"inside", name, a->run, NULL}, N);
 	}
 }
 
-int main(void)
+static void regions(void)
 {
 	uint64_t mask;
 
@@ -171,8 +207,20 @@ int main(void)
 	for (size_t i = 0; i < sizeof once / sizeof *once; i++)
 		counts_measure(&once[i], N);
 	cdm_region_cut(BASE + ((uintptr_t)1 << 40), (size_t)1 << 40);
-	for (uint32_t k = 1000; k <= MOST; k *= 10)
-		measure_among(k);
+	for (uint32_t k = 1000; k <= MOST; k *= 10) {
+		populate(k);
+		measure_among(at_each, sizeof at_each / sizeof *at_each, k);
+	}
 	cdm_map_leave(&mask);
+}
+
+int main(void)
+{
+	regions();
+	cdm_device.mem->open((size_t)64 << 20);
+	for (uint32_t k = 100; k <= 10000; k *= 10) {
+		take_blocks(k);
+		measure_among(of_blocks, sizeof of_blocks / sizeof *of_blocks, k);
+	}
 	return cdm_regions_valid() ? 0 : 1;
 }

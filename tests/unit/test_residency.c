@@ -80,6 +80,24 @@ static void holes(void)
 	cr_assert(filled(p + 2 * MIB / 8, MIB, 1));
 }
 
+/* The hot ones of many stay, be they the first to come or the last: more of them than eviction looks at for one victim. */
+static void eviction_of_cold(int hot)
+{
+	enum { ALL = 240, MORE = 40, SIZE = 256 << 10 };
+	char *p[ALL + MORE];
+
+	for (int i = 0; i < ALL; i++)
+		cr_assert_eq(fetch(p[i] = cdm_block_alloc(SIZE, 1, false, NULL), SIZE), 0);
+	for (int i = hot; i < hot + ALL / 2; i++)
+		cr_assert_eq(fetch(p[i], SIZE), 0);
+	for (int i = ALL; i < ALL + MORE; i++)
+		cr_assert_eq(fetch(p[i] = cdm_block_alloc(SIZE, 1, false, NULL), SIZE), 0);
+	cr_assert_geq(cdm_counted(&cdm_stats.evictions), ALL + MORE - 256);
+	for (int i = hot; i < hot + ALL / 2; i++)
+		cr_assert_eq(resident(p[i]), SIZE, "block %d", i);
+	cr_assert(cdm_regions_valid());
+}
+
 static void eviction(void)
 {
 	uint64_t *p[24];
@@ -236,6 +254,8 @@ static void strided(int policy)
 BOTH(round_trips, round_trips())
 BOTH(holes, holes())
 BOTH(eviction, eviction())
+BOTH(eviction_of_the_last_to_come, eviction_of_cold(0))
+BOTH(eviction_of_the_first_to_come, eviction_of_cold(120))
 BOTH(ends_with_the_memory, ends_with_the_memory())
 BOTH(read_only_stays, read_only_stays())
 BOTH(forked, forked())
