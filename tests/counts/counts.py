@@ -118,7 +118,7 @@ def read_expected():
     """{label: {path: (own, out)}}, in the file's order."""
     table = collections.OrderedDict()
     for line in open(EXPECTED) if os.path.exists(EXPECTED) else []:
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and line[0] not in "#<=>":  # nor a merge's marks
             label, own, out, name = line.split(None, 3)
             table.setdefault(label, {})[name.strip()] = (float(own), float(out))
     return table
@@ -184,8 +184,7 @@ def main():
         print(f"{name:40} {own:9.2f} {out:6.2f} {total:10.2f}")
     complaints = list(unlike(found))
     if args.update:
-        kept = {name: value for name, value in table.get(args.label, {}).items() if name not in found}
-        table[args.label] = {name: value[:2] for name, value in found.items()} | kept
+        table[args.label] = {name: value[:2] for name, value in found.items()}
         write_expected(table)
     else:
         if args.label not in table:
