@@ -23,13 +23,14 @@ bool cdm_crowded(void)
 static _Atomic long until_look = BLOCKS_FIRST;
 static _Atomic bool blocks_crowded;
 
-/* A question stands for two mappings at most: the next look comes before the blocks can have passed their bound. */
+/* A question stands for eight mappings at most, those of a batch of free blocks: the next look comes before the blocks can
+ * have gone far past their bound. */
 bool cdm_crowd_blocks(void)
 {
 	if (atomic_fetch_sub_explicit(&until_look, 1, memory_order_relaxed) > 0)
 		return atomic_load_explicit(&blocks_crowded, memory_order_relaxed);
 	long room = (long)(cdm_pages_mapping_limit() / 2) - (long)cdm_pages_mappings();
 	atomic_store_explicit(&blocks_crowded, room < 2 * BLOCKS_EVERY, memory_order_relaxed);
-	atomic_store_explicit(&until_look, room < 4 * BLOCKS_EVERY ? BLOCKS_EVERY : room / 4, memory_order_relaxed);
+	atomic_store_explicit(&until_look, room < 8 * BLOCKS_EVERY ? BLOCKS_EVERY : room / 8, memory_order_relaxed);
 	return atomic_load_explicit(&blocks_crowded, memory_order_relaxed);
 }
