@@ -314,7 +314,6 @@ static void *map_fresh(size_t len, size_t align, int prot)
 	uintptr_t base = window_base();
 
 	len += CDM_BLOCK_MARGIN;
-
 	for (int i = 0; base && len <= WINDOW / 4 && i < TRIES; i++) {
 		void *want = (void *)window_next(base, len, align);
 		void *p = cdm_sys_mmap(want, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -534,7 +533,6 @@ static void *realloc_grow(struct cdm_region *r, size_t len, const void *site)
 	size_t was = r->len, align = len >= CDM_HUGE ? CDM_HUGE : CDM_PAGE;
 	uint64_t mask;
 	void *to = old, *p = NULL;
-
 	size_t whole = len + CDM_BLOCK_MARGIN;
 
 	block_lock(r, &mask);
