@@ -334,15 +334,22 @@ static bool blas_is_small(const char *path, const char *core)
 	return !strcmp(path, s->library) && (!core[0] || !i->lib.core[0] || !strcasecmp(core, i->lib.core));
 }
 
+/* The n-th of those that are open: settings that nobody has needed are not. */
+static struct instance *open_one(int n)
+{
+	for (int i = 0; i < CDM_SETTINGS; i++)
+		if (atomic_load(&blas.instance[i].state) == OPEN && n-- == 0)
+			return &blas.instance[i];
+	return NULL;
+}
+
 static const char *blas_library(int n, uint64_t *calls)
 {
 	static char text[CDM_SETTINGS][CDM_BLAS_PATH + 120];
-	struct instance *i = n < CDM_SETTINGS ? &blas.instance[n] : NULL;
+	const struct instance *i = open_one(n);
 	struct cdm_text t;
 
-	while (i && i < blas.instance + CDM_SETTINGS && atomic_load(&i->state) != OPEN)
-		i++; /* settings that nobody has needed; the first is always open */
-	if (!i || i == blas.instance + CDM_SETTINGS)
+	if (!i)
 		return NULL;
 	cdm_text_init(&t, text[n], sizeof(text[n]));
 	cdm_blas_describe(&i->lib, &t);

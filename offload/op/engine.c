@@ -27,6 +27,7 @@
 
 #define REGIONS 256
 #define PROVIDERS 32
+#define LIBRARIES 8
 
 struct cdm_device cdm_device = {&cdm_mem_emu, &cdm_compute_blas};
 
@@ -69,6 +70,8 @@ struct gathered {
 	struct cdm_report_region region[REGIONS];
 	int n;
 	struct cdm_provider provider[PROVIDERS];
+	struct cdm_report_library library[LIBRARIES];
+	int libraries;
 };
 
 static void gather(struct cdm_region *r, void *arg)
@@ -88,6 +91,16 @@ static void gather_past(struct gathered *g)
 	for (int i = 0; i < n && g->n < REGIONS; i++)
 		g->region[g->n++] = (struct cdm_report_region){past[i].bytes, past[i].site, past[i].uses, past[i].moved,
 							       cdm_origin_name[past[i].origin]};
+}
+
+static void gather_libraries(struct gathered *g)
+{
+	struct cdm_report_library *l = g->library;
+
+	while (g->libraries < LIBRARIES && (l->name = cdm_device.compute->library(g->libraries, &l->calls))) {
+		g->libraries++;
+		l++;
+	}
 }
 
 static const char *program_name(char *buf, size_t cap)
@@ -136,6 +149,8 @@ static void report(void)
 	gather_past(g);
 	cdm_region_each(gather, g);
 	cdm_map_leave(&mask);
+	if (open)
+		gather_libraries(g);
 	struct cdm_report_facts f = {
 		.wall_s = (double)(cdm_now_ns() - cdm_stats.start_ns) * 1e-9,
 		.program = program_name(name, sizeof(name)),
@@ -147,6 +162,8 @@ static void report(void)
 		.peak = cdm_device.mem->peak(),
 		.min_work = min_work(),
 		.threads = cdm_config.threads,
+		.libraries = g->library,
+		.library_count = g->libraries,
 		.regions = g->region,
 		.region_count = g->n,
 		.providers = g->provider,

@@ -75,6 +75,8 @@ void cdm_report_read(struct cdm_report_view *v, const struct cdm_report_facts *f
 		v->declined[i] = cdm_stats_declined(i);
 	for (int i = 0; i < facts->region_count; i++)
 		insert_region(v, &facts->regions[i]);
+	v->tiny = cdm_stats_stays(CDM_STAYS_TINY);
+	v->forwarded = cdm_stats_stays(CDM_STAYS_FORWARDED);
 	v->to_device = cdm_counted(&cdm_stats.to_device);
 	v->to_host = cdm_counted(&cdm_stats.to_host);
 	v->first_touch = cdm_counted(&cdm_stats.first_touch);

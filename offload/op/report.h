@@ -18,15 +18,23 @@ struct cdm_report_region {
 	const char *origin;   /* "malloc", "mmap", ... or NULL */
 };
 
+/* A compute library in use: as its describe() says, and the calls that were offloaded to it. */
+struct cdm_report_library {
+	const char *name;
+	uint64_t calls;
+};
+
 /* Strings may be NULL where there is nothing to name. */
 struct cdm_report_facts {
 	double wall_s;
 	const char *program;
 	int pid;
 	const char *device, *blas, *mechanism;
-	size_t capacity, peak; /* bytes of device memory */
-	double min_work;       /* flops in force; not finite: nothing is offloaded */
-	int threads;           /* of the device */
+	size_t capacity, peak;                      /* bytes of device memory */
+	double min_work;                            /* flops in force; not finite: nothing is offloaded */
+	int threads;                                /* of the device */
+	const struct cdm_report_library *libraries; /* the first is blas */
+	int library_count;
 	const struct cdm_report_region *regions;
 	int region_count;
 	const struct cdm_provider *providers;

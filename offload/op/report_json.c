@@ -45,6 +45,10 @@ static void put_calls(struct cdm_text *t, const struct cdm_report_view *v)
 	cdm_json_count(t, "seen", v->seen);
 	comma(t);
 	cdm_json_count(t, "offloaded", v->offloaded);
+	comma(t);
+	cdm_json_count(t, "tiny", v->tiny);
+	comma(t);
+	cdm_json_count(t, "forwarded", v->forwarded);
 	cdm_textf(t, ",\"declined\":{");
 	for (int i = 0; i < CDM_DECLINE_COUNT; i++) {
 		if (!v->declined[i])
@@ -54,6 +58,19 @@ static void put_calls(struct cdm_text *t, const struct cdm_report_view *v)
 		separator = ",";
 	}
 	cdm_textf(t, "}},\n");
+}
+
+static void put_libraries(struct cdm_text *t, const struct cdm_report_facts *f)
+{
+	cdm_textf(t, "\"libraries\":[");
+	for (int i = 0; i < f->library_count; i++) {
+		cdm_textf(t, i ? ",\n{" : "\n{");
+		put_string(t, "name", f->libraries[i].name);
+		comma(t);
+		cdm_json_count(t, "calls", f->libraries[i].calls);
+		cdm_textf(t, "}");
+	}
+	cdm_textf(t, "],\n");
 }
 
 static void put_bytes(struct cdm_text *t, const struct cdm_report_view *v)
@@ -162,6 +179,7 @@ void cdm_report_json(struct cdm_text *t, const struct cdm_report_view *v)
 	cdm_textf(t, ",\n");
 	put_device(t, f);
 	put_calls(t, v);
+	put_libraries(t, f);
 	put_bytes(t, v);
 	put_config(t, f);
 	cdm_textf(t, "\"routines\":[");

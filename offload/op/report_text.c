@@ -56,16 +56,23 @@ static const char *tail(const char *s)
 }
 
 /* The path, in parentheses at the end, on a line of its own. */
-static void library(struct cdm_text *t, const char *blas)
+static void library(struct cdm_text *t, const char *label, const char *blas)
 {
 	const char *path = strstr(blas, " (");
 	int head = path ? (int)(path - blas) : 80;
 	char line[96];
 
 	cdm_fmt(line, (size_t)(head < 80 ? head : 80) + 1, "%s", blas);
-	cdm_textf(t, LABEL "%s\n", "computes", line);
+	cdm_textf(t, LABEL "%s\n", label, line);
 	if (path)
 		cdm_textf(t, LABEL "%.86s\n", "", path + 1);
+}
+
+/* Those that were open beside the first. */
+static void more_libraries(struct cdm_text *t, const struct cdm_report_facts *f)
+{
+	for (int i = 1; i < f->library_count; i++)
+		library(t, "beside it", f->libraries[i].name);
 }
 
 static void header(struct cdm_text *t, const struct cdm_report_view *v)
@@ -81,7 +88,8 @@ static void header(struct cdm_text *t, const struct cdm_report_view *v)
 			  f->mechanism ? f->mechanism : "none");
 	else
 		cdm_textf(t, "%.40s\n", f->device ? f->device : "none");
-	library(t, f->blas ? f->blas : "no compute library was opened");
+	library(t, "computes", f->blas ? f->blas : "no compute library was opened");
+	more_libraries(t, f);
 	if (f->note)
 		cdm_textf(t, LABEL "%.400s\n", "note", f->note);
 }
@@ -99,6 +107,11 @@ static void summary(struct cdm_text *t, const struct cdm_report_view *v)
 {
 	cdm_textf(t, LABEL "%s seen, %lu offloaded (%.1f%%)\n", "calls", calls(v->seen).text,
 		  (unsigned long)v->offloaded, percent(v->offloaded, v->seen));
+	if (v->tiny)
+		cdm_textf(t, LABEL "%s of the others were tiny and computed at once\n", "", calls(v->tiny).text);
+	if (v->forwarded)
+		cdm_textf(t, LABEL "%s of the others were small and computed by the device's library on the host\n", "",
+			  calls(v->forwarded).text);
 }
 
 static void routine(struct cdm_text *t, const struct cdm_report_routine *r)

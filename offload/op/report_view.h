@@ -23,7 +23,7 @@ struct cdm_report_view {
 	int routines;
 	const struct cdm_report_region *region[CDM_REPORT_REGIONS];
 	int regions;
-	uint64_t seen, offloaded, declined[CDM_DECLINE_COUNT];
+	uint64_t seen, offloaded, tiny, forwarded, declined[CDM_DECLINE_COUNT];
 	uint64_t to_device, to_host, first_touch, staged, reused, in_place, host_faults, evictions, thrash;
 };
 

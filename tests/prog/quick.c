@@ -1,0 +1,334 @@
+/* Small calls of every routine that the gate reads by itself, in every form.
+ *
+ *   quick results SEED CALLS FILE   random calls, legal and illegal ones; results, infos and what xerbla was told go to FILE
+ *   quick forks CHILDREN            three threads make small calls while the main thread forks; each child makes some, too
+ *
+ * Seeds are printed by the script. The program knows nothing of libcdm.
+ */
+#include <complex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST = 40, LD = MOST + 3, ELEMENTS = LD * MOST, ORDERS = 2 };
+
+/* clang-format off */
+#define TYPES(X) X(s) X(d) X(c) X(z)
+#define DECLARE(t) extern void t##gemm_(), t##gemv_(), t##syrk_(), t##trsm_(), t##trmm_(), t##getrf_(), t##potrf_(), \
+	cblas_##t##gemm(), cblas_##t##gemv(), cblas_##t##syrk(), cblas_##t##trsm();
+TYPES(DECLARE)
+extern void cherk_(), zherk_(), cblas_cherk(), cblas_zherk();
+typedef void fn();
+enum { GEMM, GEMV, SYRK, TRSM, TRMM, GETRF, POTRF, HERK, C_GEMM, C_GEMV, C_SYRK, C_TRSM, C_HERK, ROUTINES };
+#define ROW(t) {t##gemm_, t##gemv_, t##syrk_, t##trsm_, t##trmm_, t##getrf_, t##potrf_, NULL, \
+	cblas_##t##gemm, cblas_##t##gemv, cblas_##t##syrk, cblas_##t##trsm, NULL},
+static fn *table[4][ROUTINES] = {TYPES(ROW)};
+/* clang-format on */
+
+static uint32_t seed;
+static uint32_t draw(uint32_t n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (uint32_t)(((uint64_t)seed * n) >> 32);
+}
+
+/* ---- operands ------------------------------------------------------------------------------------------------ */
+
+static const size_t sizes[] = {4, 8, 8, 16};
+static char a[ELEMENTS * 16], b[ELEMENTS * 16], c[ELEMENTS * 16];
+static int pivots[MOST], told, told_routine;
+
+/* LAPACK's and BLAS's own would end the program. */
+void xerbla_(const char *name, const int *argument, size_t length)
+{
+	told = *argument;
+	told_routine = length > 1 ? name[1] : 0;
+}
+void cblas_xerbla(int argument, const char *routine, const char *form, ...)
+{
+	(void)form;
+	told = argument;
+	told_routine = routine[7];
+}
+
+static void fill(char *at, int type, int ld, double diagonal)
+{
+	for (int i = 0; i < ELEMENTS * (type >= 2 ? 2 : 1); i++) {
+		double v = (double)draw(2001) / 1000 - 1;
+		if (type & 1)
+			((double *)at)[i] = v;
+		else
+			((float *)at)[i] = (float)v;
+	}
+	for (int i = 0; diagonal != 0 && i < MOST; i++) {
+		int at_i = i * (ld + 1) * (type >= 2 ? 2 : 1);
+		if (type & 1)
+			((double *)at)[at_i] += diagonal;
+		else
+			((float *)at)[at_i] += (float)diagonal;
+		if (type == 3)
+			((double *)at)[at_i + 1] = 0;
+		if (type == 2)
+			((float *)at)[at_i + 1] = 0;
+	}
+}
+
+/* ---- one call -------------------------------------------------------------------------------------------------- */
+
+/* A call goes wrong in one place, now and then. */
+struct call {
+	int type, routine, m, n, k, ld, one, order;
+	char side, uplo, trans, trans_b, diag;
+	int side_c, uplo_c, trans_c, trans_bc, diag_c;
+	void *alpha, *beta;
+	double d[2];
+	float s[2];
+};
+
+static char option(const char *letters, int *number, int first)
+{
+	uint32_t i = draw((uint32_t)strlen(letters));
+
+	*number = first + (int)i;
+	return draw(2) ? letters[i] : (char)(letters[i] | 0x20);
+}
+
+static void choose(struct call *q)
+{
+	static const double scalars[] = {0, 1, -0.5};
+	static double alpha[2], beta[2];
+	static float alpha_s[2], beta_s[2];
+
+	memset(q, 0, sizeof *q);
+	q->type = (int)draw(4);
+	do
+		q->routine = (int)draw(ROUTINES);
+	while (!table[q->type][q->routine]);
+	int most = draw(3) ? 12 : MOST;
+	q->m = 1 + (int)draw((uint32_t)most);
+	q->n = 1 + (int)draw((uint32_t)most);
+	q->k = 1 + (int)draw((uint32_t)most);
+	q->ld = LD - (int)draw(3);
+	q->one = draw(4) ? 1 : (int)draw(3) + 1;
+	q->order = 101 + (int)draw(2);
+	q->side = option("LR", &q->side_c, 141);
+	q->uplo = option("UL", &q->uplo_c, 121);
+	q->trans = option("NTC", &q->trans_c, 111);
+	q->trans_b = option("NTC", &q->trans_bc, 111);
+	q->diag = option("NU", &q->diag_c, 131);
+	alpha[0] = alpha_s[0] = (float)(q->d[0] = q->s[0] = (float)scalars[draw(3)]);
+	beta[0] = beta_s[0] = (float)(q->d[1] = q->s[1] = (float)scalars[draw(3)]);
+	alpha[1] = alpha_s[1] = q->routine == HERK || q->routine == C_HERK ? 0 : 0.25f;
+	q->alpha = q->type & 1 ? (void *)alpha : (void *)alpha_s;
+	q->beta = q->type & 1 ? (void *)beta : (void *)beta_s;
+	if (draw(12) || (q->routine == C_GEMV && q->type >= 2)) /* reference CBLAS loops for ever over a negative size */
+		return;
+	switch (draw(5)) { /* illegal */
+	case 0:
+		q->ld = 0;
+		break;
+	case 1:
+		q->m = -1;
+		break;
+	case 2:
+		q->n = -1;
+		break;
+	case 3:
+		q->trans = 'X', q->trans_c = 99;
+		break;
+	default:
+		q->uplo = '?', q->uplo_c = 0;
+	}
+}
+
+#define V(type_of, x) (*(type_of *)(x))
+
+static void call_cblas(const struct call *q, fn *f)
+{
+	int t = q->type, o = q->order, ld = q->ld;
+	double da = q->d[0], db = q->d[1];
+	float sa = q->s[0], sb = q->s[1];
+	void (*g)(int, int, int, int, int, int, double, void *, int, void *, int, double, void *, int) = (void *)f;
+	void (*gs)(int, int, int, int, int, int, float, void *, int, void *, int, float, void *, int) = (void *)f;
+	void (*v)(int, int, int, int, double, void *, int, void *, int, double, void *, int) = (void *)f;
+	void (*vs)(int, int, int, int, float, void *, int, void *, int, float, void *, int) = (void *)f;
+	void (*r)(int, int, int, int, int, double, void *, int, double, void *, int) = (void *)f;
+	void (*rs)(int, int, int, int, int, float, void *, int, float, void *, int) = (void *)f;
+	void (*l)(int, int, int, int, int, int, int, double, void *, int, void *, int) = (void *)f;
+	void (*ls)(int, int, int, int, int, int, int, float, void *, int, void *, int) = (void *)f;
+
+	switch (q->routine) {
+	case C_GEMM:
+		if (t >= 2)
+			f(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, q->alpha, a, ld, b, ld, q->beta, c, ld);
+		else if (t)
+			g(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, da, a, ld, b, ld, db, c, ld);
+		else
+			gs(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, sa, a, ld, b, ld, sb, c, ld);
+		break;
+	case C_GEMV:
+		if (t >= 2)
+			f(o, q->trans_c, q->m, q->n, q->alpha, a, ld, b, q->one, q->beta, c, q->one);
+		else if (t)
+			v(o, q->trans_c, q->m, q->n, da, a, ld, b, q->one, db, c, q->one);
+		else
+			vs(o, q->trans_c, q->m, q->n, sa, a, ld, b, q->one, sb, c, q->one);
+		break;
+	case C_SYRK:
+		if (t >= 2)
+			f(o, q->uplo_c, q->trans_c, q->n, q->k, q->alpha, a, ld, q->beta, c, ld);
+		else if (t)
+			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, ld, db, c, ld);
+		else
+			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, ld, sb, c, ld);
+		break;
+	case C_HERK:
+		if (t == 3)
+			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, ld, db, c, ld);
+		else
+			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, ld, sb, c, ld);
+		break;
+	default:
+		if (t >= 2)
+			f(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, q->alpha, a, ld, c, ld);
+		else if (t)
+			l(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, da, a, ld, c, ld);
+		else
+			ls(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, sa, a, ld, c, ld);
+	}
+}
+
+/* Returns LAPACK's info. */
+static int call(const struct call *q)
+{
+	int m = q->m, n = q->n, k = q->k, ld = q->ld, info = 0;
+	fn *f = table[q->type][q->routine];
+
+	switch (q->routine) {
+	case GEMM:
+		f(&q->trans, &q->trans_b, &m, &n, &k, q->alpha, a, &ld, b, &ld, q->beta, c, &ld, (size_t)1, (size_t)1);
+		break;
+	case GEMV:
+		f(&q->trans, &m, &n, q->alpha, a, &ld, b, &q->one, q->beta, c, &q->one, (size_t)1);
+		break;
+	case SYRK:
+	case HERK:
+		f(&q->uplo, &q->trans, &n, &k, q->alpha, a, &ld, q->beta, c, &ld, (size_t)1, (size_t)1);
+		break;
+	case TRSM:
+	case TRMM:
+		f(&q->side, &q->uplo, &q->trans, &q->diag, &m, &n, q->alpha, a, &ld, c, &ld, (size_t)1, (size_t)1, (size_t)1, (size_t)1);
+		break;
+	case GETRF:
+		f(&m, &n, c, &ld, pivots, &info);
+		break;
+	case POTRF:
+		f(&q->uplo, &n, c, &ld, &info, (size_t)1);
+		break;
+	default:
+		call_cblas(q, f);
+	}
+	return info;
+}
+
+static int is_solve(int routine)
+{
+	return routine == TRSM || routine == C_TRSM;
+}
+
+static atomic_int stop;
+
+/* Small products of several sizes; the number of wrong elements. */
+static int multiply(int rounds)
+{
+	enum { N = 48 };
+	static __thread double x[N * N], y[N * N], z[N * N];
+	double one = 1, zero = 0;
+	int wrong = 0, orders[ORDERS] = {20, N};
+
+	for (int i = 0; i < N * N; i++)
+		x[i] = 1, y[i] = 2;
+	for (int r = 0; r < rounds; r++) {
+		int n = orders[r % ORDERS];
+		table[1][GEMM]("N", "N", &n, &n, &n, &one, x, &n, y, &n, &zero, z, &n, (size_t)1, (size_t)1);
+		for (int i = 0; i < n * n; i++)
+			wrong += z[i] != 2.0 * n;
+	}
+	return wrong;
+}
+
+/* One record for each call: what it was, what came of it. */
+static int results(uint32_t start, int calls, const char *path)
+{
+	FILE *file = fopen(path, "w");
+	struct call q;
+
+	if (multiply(6000)) /* enough work to find a better library */
+		return 1;
+	seed = start;
+	for (int i = 0; file && i < calls; i++) {
+		choose(&q);
+		fill(a, q.type, q.ld, is_solve(q.routine) ? MOST : 0);
+		fill(b, q.type, q.ld, 0);
+		fill(c, q.type, q.ld, q.routine == POTRF || q.routine == GETRF ? (draw(5) ? MOST : 0.01) : 0);
+		memset(pivots, 0, sizeof pivots);
+		told = told_routine = 0;
+		int info = call(&q);
+		int64_t head[] = {q.type, q.routine, told, told_routine, info, q.routine == POTRF && info > 0};
+		/* Where a factorization stops, the rest is the library's own affair. */
+		if (head[5])
+			memset(c, 0, sizeof c);
+		fwrite(head, sizeof head, 1, file);
+		fwrite(pivots, sizeof pivots, 1, file);
+		fwrite(c, sizes[q.type], ELEMENTS, file);
+	}
+	return !file || fclose(file);
+}
+
+/* ---- forks ------------------------------------------------------------------------------------------------------ */
+
+static void *compute(void *wrong)
+{
+	while (!atomic_load(&stop))
+		*(int *)wrong += multiply(50);
+	return NULL;
+}
+
+static int forks(int children)
+{
+	pthread_t thread[3];
+	int wrong[3] = {0}, failed = multiply(6000); /* enough work to find a better library */
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&thread[i], NULL, compute, &wrong[i]);
+	for (int i = 0; i < children; i++) {
+		int status;
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(multiply(100) != 0);
+		failed += pid < 0 || waitpid(pid, &status, 0) != pid || status != 0;
+	}
+	atomic_store(&stop, 1);
+	for (int i = 0; i < 3; i++) {
+		pthread_join(thread[i], NULL);
+		failed += wrong[i] != 0;
+	}
+	printf("%d children, %d failures\n", children, failed);
+	return failed != 0;
+}
+
+int main(int argc, char **argv)
+{
+	table[2][HERK] = cherk_, table[3][HERK] = zherk_;
+	table[2][C_HERK] = cblas_cherk, table[3][C_HERK] = cblas_zherk;
+	if (argc == 5 && !strcmp(argv[1], "results"))
+		return results((uint32_t)strtoul(argv[2], NULL, 0), atoi(argv[3]), argv[4]);
+	if (argc == 3 && !strcmp(argv[1], "forks"))
+		return forks(atoi(argv[2]));
+	return 2;
+}
