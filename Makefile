@@ -1,7 +1,7 @@
 # make            build/libcdm.so and build/cdm (a C compiler and make are all they need)
 # make check      installs what the tests need, then runs them all
 # make demo       installs what the demonstration needs, then shows it
-# make bench      the table of budgets, as ratios inside one run
+# make bench      all figures, as ratios inside one run (ROWS="sweep programs" these alone, QUICK=1 fewer sizes and rounds)
 # make unit       the unit tests; make asan: the same under ASan and UBSan
 # make examples   the example programs in build/examples
 # make progs      the helpers of tests/prog, tests/bench and tests/counts in build/tests
@@ -133,7 +133,7 @@ clang:
 
 # ---- programs ---------------------------------------------------------------------------------------------
 
-EXAMPLES := $(addprefix $B/examples/,gemm_c lu_fortran chol_cpp bss)
+EXAMPLES := $(addprefix $B/examples/,gemm_c kmeans lu_fortran lu_lapack chol_cpp bss)
 .PHONY: examples progs
 examples: $(EXAMPLES)
 $B/examples/%: examples/%.c
@@ -147,7 +147,7 @@ $B/examples/%: examples/%.cc
 $B/examples/%: examples/%.f
 	$(call say,FCLD,$@)
 	@mkdir -p $(@D)
-	$Q$(FC) -O2 -g -Wall -o $@ $< -lblas
+	$Q$(FC) -O2 -g -Wall -o $@ $< -Wl,--as-needed -llapack -lblas
 
 PROG_SRC := $(sort $(wildcard tests/prog/*.c tests/bench/*.c))
 PROG_BIN := $(filter-out %_lib,$(PROG_SRC:%.c=$B/%)) $B/tests/bench/bench_static $B/tests/prog/throw $B/tests/prog/ctor_lib.so
@@ -156,9 +156,11 @@ COUNTS_BIN := $(addprefix $B/tests/counts/,counts counts_static inside)
 .PHONY: counts
 counts: $(COUNTS_BIN)
 progs: $(PROG_BIN) $(SCENARIO_BIN) $(COUNTS_BIN)
+BENCH_BIN := $(filter $B/tests/bench/%,$(PROG_BIN))
 
-# Helpers call the BLAS under test through -lblas; the two that reach inside link the static base library.
-BENCH_INSIDE := $(filter-out $B/tests/bench/bench,$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
+# Helpers call the BLAS under test through -lblas; of tests/bench, all others link the static base library and reach inside.
+BENCH_OUTSIDE := $(addprefix $B/tests/bench/,bench sweep callers memory)
+BENCH_INSIDE := $(filter-out $(BENCH_OUTSIDE),$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
 $B/tests/prog/%: tests/prog/%.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
@@ -172,10 +174,10 @@ $B/tests/prog/throw: tests/prog/throw.cc tests/prog/throw_lib.cc
 	@mkdir -p $(@D)
 	$Q$(CXX) -O2 -g -Wall -Wextra -fPIC -shared -o $(@D)/libthrow.so tests/prog/throw_lib.cc
 	$Q$(CXX) -O2 -g -Wall -Wextra -o $@ tests/prog/throw.cc -L$(@D) -lthrow -Wl,-rpath,'$$ORIGIN'
-$B/tests/bench/bench: tests/bench/bench.c
+$(BENCH_OUTSIDE): $B/tests/bench/%: tests/bench/%.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
-	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas -lm
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -Wl,--as-needed -llapack -lblas -lm -ldl
 # The same with reference BLAS inside: what has to be patched.
 STATIC_BLAS = "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)"
 $B/tests/bench/bench_static: tests/bench/bench.c
@@ -214,9 +216,9 @@ demo:
 	@$(MAKE) -s --no-print-directory all $B/examples/gemm_c
 	@scripts/demo.sh
 bench:
-	@scripts/setup.sh build demo
-	@$(MAKE) -s --no-print-directory all progs $B/examples/gemm_c
-	@scripts/bench.sh
+	@scripts/setup.sh build demo bench
+	@$(MAKE) -s --no-print-directory all examples $(BENCH_BIN)
+	@scripts/bench.sh $(if $(SMOKE),--smoke,$(if $(QUICK),--quick)) $(ROWS)
 
 .PHONY: install uninstall
 install: all

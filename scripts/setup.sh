@@ -3,13 +3,15 @@
 #
 #   build   a C compiler and make: all that libcdm.so needs
 #   demo    NumPy, netlib BLAS and LAPACK, OpenBLAS and BLIS
+#   bench   what `make bench` compares and plots with, on top of demo: Fortran, LAPACK, other BLAS libraries, gnuplot
 #   check   what the tests need on top: Criterion, clang, gfortran, BLAS and LAPACK testers, pytest, Octave, ...
 #
 # Run again, it finds nothing to do. Exit status 1: something required could not be installed.
-# "a|b": whichever the distribution has. "?a": the tests that need it are skipped without it.
+# "a|b": whichever the distribution has. "?a": what needs it is left out without it.
 
 build_pkgs="gcc make libc6-dev"
 demo_pkgs="libblas3 liblapack3 libblas-dev libopenblas0-pthread libblis4-pthread python3 python3-numpy"
+bench_pkgs="g++ gfortran git liblapack-dev ?libatlas3-base ?python3-scipy ?octave ?gnuplot-nox|gnuplot-qt|gnuplot-x11"
 check_pkgs="g++ gfortran clang binutils git perl libcriterion-dev libcapstone-dev libunwind-dev liblapack-dev
 	?libopenblas-pthread-dev ?libblis-pthread-dev ?libblas-test ?libblas64-test ?libblas64-3 ?liblapack-test ?liblapack64-test ?liblapack64-3
 	?libopenblas64-0-pthread ?python3-scipy ?python3-pytest ?python3-hypothesis ?python3-venv
@@ -24,8 +26,9 @@ wanted()
 		case $group in
 		build) printf '%s ' $build_pkgs ;;
 		demo) printf '%s ' $demo_pkgs ;;
+		bench) printf '%s ' $bench_pkgs ;;
 		check) printf '%s ' $check_pkgs ;;
-		*) say "no such group: $group (build, demo, check)" >&2; return 1 ;;
+		*) say "no such group: $group (build, demo, bench, check)" >&2; return 1 ;;
 		esac
 	done
 }
@@ -86,7 +89,7 @@ choose()
 			if [ -z "$chosen" ] && installable "$name"; then chosen=$name; fi
 		done
 		case $chosen$pkg in
-		\?*) say "no package for $names here: the tests that need it are skipped" >&2 ;;
+		\?*) say "no package for $names here: what needs it is left out" >&2 ;;
 		*) printf '%s ' "${chosen:-${names%% *}}" ;;
 		esac
 	done

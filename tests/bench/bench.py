@@ -1,226 +1,119 @@
-"""The table of budgets: each row a ratio or a difference inside one run, the median of paired alternating runs.
+"""All of libcdm's figures: ratios inside one run, medians of paired runs, as a table, as JSON, and as SVG for the sweeps.
 
-usage: bench.py [--lib build/libcdm.so] [--build build] [--json build/bench.json] [row ...]
+usage: bench.py [--quick | --smoke] [--lib build/libcdm.so] [--build build] [--json FILE] [--out DIRECTORY] [row ...]
 
-Programs beside `bench` in build/tests/bench print rows of their own, one a line, and figures without a bar:
+    --quick   fewer sizes and rounds; --smoke: only enough to see that it works
+    --json    default build/bench.json; --out: where the SVGs go, default build/bench
+
+Programs of the row `inside` print rows of their own, one a line, and figures without a bar:
     ROW|what|<= or >=|bar|measured|unit
     FIGURE|what|measured|unit
+
+A module with a list ROWS of (name, function of the table, how long it takes) is a subject. BENCH_LIBRARIES adds libraries to the
+sweeps, see libraries.py.
 """
 import argparse
 import json
 import os
-import platform
-import re
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-ARCH = f"/usr/lib/{platform.machine()}-linux-gnu"
-NETLIB = f"{ARCH}/blas:{ARCH}/lapack"
-OPENBLAS = f"{ARCH}/openblas-pthread"
-BLIS = f"{ARCH}/blis-pthread"
-ATLAS = f"{ARCH}/atlas"
-CORES = ["", "Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids", "Nehalem", "Sandybridge"]
+import budgets
+import machine
+import programs
+import sweep
+import throughput
+from table import Table
+
+try:
+    import memory
+except ImportError:
+    memory = None
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SMOKE_ROWS = ["sweep", "programs", "throughput"]
 
 
-class Bench:
-    def __init__(self, lib, build):
-        self.lib, self.build, self.rows = lib, build, []
-        self.bench = f"{build}/tests/bench/bench"
-        self.base = {k: v for k, v in os.environ.items() if not k.startswith(("CDM_", "LD_", "OPENBLAS", "BLIS"))}
+def allocation(table):
+    """The rows of memory.py."""
+    def report(row):
+        table.add(f"time of {row['what']} / glibc", "<=", row["bar_time"], row["time"], "x")
+        if row["peak"]:
+            table.add(f"peak of {row['what']} / glibc", "<=", row["bar_peak"], row["peak"], "x")
 
-    def env(self, preload, more):
-        env = dict(self.base, **more)
-        if preload and self.lib:
-            env["LD_PRELOAD"] = self.lib
-        return env
+    done = memory.rows(table.build, lib=table.lib, pairs=table.pick(5, 3, 1), idle=table.pick(15, 0, 0), report=report)
+    for row in done:
+        if row["idle_mib"] is not None:
+            table.figure(f"resident after idling, {row['what']}, beyond glibc", row["idle_mib"] - row["idle_glibc_mib"], "MiB")
+    table.data["memory"] = done
 
-    def number(self, args, preload, program=None, **more):
-        """What `bench` prints, or None when the run fails (a core type that this CPU lacks)."""
-        run = subprocess.run([program or self.bench, *map(str, args)], env=self.env(preload, more), capture_output=True, text=True)
-        return float(run.stdout) if run.returncode == 0 else None
 
-    def seconds(self, command, preload, **more):
-        begin = time.perf_counter()
-        subprocess.run(command, env=self.env(preload, more), stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - begin
+def subjects():
+    rows = [*budgets.ROWS, *([("memory", allocation, "3 min")] if memory else []), *sweep.ROWS, *programs.ROWS, *throughput.ROWS]
+    return {name: (function, takes) for name, function, takes in rows}
 
-    @staticmethod
-    def pairs(count, with_, without):
-        """count pairs (with, without), their order alternating; the first pair warms up and is dropped."""
-        out = []
-        for i in range(count + 1):
-            if i % 2:
-                a = with_()
-                b = without()
-            else:
-                b = without()
-                a = with_()
-            out.append((a, b))
-        return out[1:]
 
-    def row(self, what, op, bar, values, unit):
-        values = sorted(values)
-        measured = statistics.median(values)
-        quarter = len(values) // 4
-        spread = values[-1 - quarter] - values[quarter]
-        self.add(what, op, bar, measured, unit, spread)
+def parse(known):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--lib", help='the library; "": none, to test the benchmark itself')
+    parser.add_argument("--json")
+    parser.add_argument("--out")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_const", dest="mode", const="quick", default="full")
+    size.add_argument("--smoke", action="store_const", dest="mode", const="smoke")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(known)}")
+    args = parser.parse_args()
+    for name in args.rows:
+        if name not in known:
+            parser.error(f"no such row: {name} (there are {', '.join(known)})")
+    args.rows = args.rows or (SMOKE_ROWS if args.mode == "smoke" else list(known))
+    args.build = os.path.abspath(args.build)
+    args.lib = f"{args.build}/libcdm.so" if args.lib is None else args.lib and os.path.abspath(args.lib)
+    if args.lib and not os.path.exists(args.lib):
+        parser.error(f"{args.lib} is not built")
+    return args
 
-    def add(self, what, op, bar, measured, unit, spread=0.0):
-        met = measured <= bar if op == "<=" else measured >= bar
-        self.rows.append(dict(what=what, op=op, bar=bar, measured=measured, unit=unit, spread=spread, met=met))
-        noise = f"+-{spread / 2:.3g}" if spread else ""
-        mark = "met" if met else "NOT MET"
-        print(f"{what:64} {op} {bar:<6g} {measured:9.3f} {noise:9} {unit:3} {mark}", flush=True)
 
-    def figure(self, what, measured, unit):
-        self.rows.append(dict(what=what, op=None, bar=None, measured=measured, unit=unit, spread=0.0, met=None))
-        print(f"{what:64} {'':9} {measured:9.3f} {'':9} {unit}", flush=True)
+def headline(about):
+    print(f"{about['cpu']}, {about['cpus']} CPUs, hypervisor {about['hypervisor'] or 'none'}, governor {about['governor'] or 'unknown'}, "
+          f"Linux {about['kernel']}, huge pages {about['transparent_hugepages']}, commit {about['commit']}, {about['date']}")
+    if about["load"] > 0.5:
+        print(f"other programs use the machine: load {about['load']:.1f}")
 
-    # ---- rows ----
 
-    def never(self):
-        for label, command, count in [
-            ("never: gemm_c on OpenBLAS", [f"{self.build}/examples/gemm_c", "1000", "5"], 12),
-            ("never: sort of 1,200,000 lines", ["sh", "-c", "seq 1200000 | sort -r --parallel=2 | tail -n 1"], 12),
-        ]:
-            pairs = self.pairs(
-                count,
-                lambda: self.seconds(command, True, CDM_POLICY="never", LD_LIBRARY_PATH=OPENBLAS),
-                lambda: self.seconds(command, False, LD_LIBRARY_PATH=OPENBLAS),
-            )
-            self.row(label, "<=", 1.005, [a / b for a, b in pairs], "x")
-
-    def startup(self):
-        values = [self.number(["spawn", self.lib, 200, "/bin/true"], False) for _ in range(3)]
-        self.row("start-up of /bin/true, added", "<=", 0.3, values, "ms")
-
-    def small(self):
-        one = dict(LD_LIBRARY_PATH=NETLIB)  # a library without threads of its own: glibc's fastest case
-        pairs = self.pairs(
-            25, lambda: self.number(["small"], True, **one), lambda: self.number(["small"], False, **one))
-        self.row("malloc+free of 16-200 B", "<=", 1.10, [a / b for a, b in pairs], "x")
-
-    def large(self):
-        for bytes_, count, bar in [(8 << 20, 200, 1.0), (256 << 20, 9, 0.4)]:
-            args = ["large", bytes_, count]
-            one = dict(LD_LIBRARY_PATH=NETLIB)
-            pairs = self.pairs(7, lambda: self.number(args, True, **one), lambda: self.number(args, False, **one))
-            self.row(f"malloc+touch+free of {bytes_ >> 20} MiB", "<=", bar, [a / b for a, b in pairs], "x")
-
-    def declined(self):
-        more = dict(LD_LIBRARY_PATH=NETLIB)
-        for what, kind, program in [
-            ("", "gemm", None),
-            (" (cblas)", "cgemm", None),
-            (" (level 1)", "dot", None),
-            (", through a patch", "gemm", f"{self.bench}_static"),
-            (" (level 1), through a patch", "dot", f"{self.bench}_static"),
-        ]:
-            args = [kind, "d", 2, 25, 20000]
-            pairs = self.pairs(
-                9, lambda: self.number(args, True, program, CDM_MIN_WORK="1e12", **more),
-                lambda: self.number(args, False, program, **more))
-            self.row(f"a call that stays on the host{what}, added", "<=", 15, [a - b for a, b in pairs], "ns")
-
-    def resident(self):
-        core = self.core_in_force(OPENBLAS)
-        args = ["gemm", "d", 32, 25, 2000]
-        library = f"{OPENBLAS}/libopenblas.so.0"
-        device = dict(CDM_MIN_WORK="0", CDM_BLAS=library, CDM_THREADS="1", LD_LIBRARY_PATH=NETLIB)
-        direct = dict(LD_LIBRARY_PATH=OPENBLAS, OPENBLAS_NUM_THREADS="1")
-        if core:
-            direct["OPENBLAS_CORETYPE"] = core
-        pairs = self.pairs(
-            9,
-            lambda: self.number(args, True, **device),
-            lambda: self.number(args, False, **direct))
-        self.row("an offloaded call, operands resident, added", "<=", 1.0, [(a - b) / 1000 for a, b in pairs], "us")
-
-    def core_in_force(self, directory):
-        """The core type that the emulated device chose for OpenBLAS, from its report."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = f"{folder}/r.json"
-            self.number(["gemm", "d", 64, 1, 1], True, CDM_MIN_WORK="0", CDM_REPORT=path, LD_LIBRARY_PATH=NETLIB,
-                        CDM_BLAS=f"{directory}/libopenblas.so.0")
-            try:
-                blas = json.load(open(path))["device"]["blas"] or ""
-            except (OSError, ValueError, KeyError):
-                return None
-        found = re.search(r"core (\w+)", blas)
-        return found.group(1) if found else None
-
-    def candidates(self):
-        cpus = str(len(os.sched_getaffinity(0)))
-        for core in CORES:
-            more = dict(OPENBLAS_CORETYPE=core) if core else {}
-            yield f"OpenBLAS {core}".strip(), dict(LD_LIBRARY_PATH=OPENBLAS, **more)
-        yield "BLIS", dict(LD_LIBRARY_PATH=BLIS)
-        yield f"BLIS {cpus} threads", dict(LD_LIBRARY_PATH=BLIS, BLIS_NUM_THREADS=cpus)
-        yield "ATLAS", dict(LD_LIBRARY_PATH=ATLAS)
-
-    def compute(self):
-        for type_, n, count in [("d", 512, 12), ("d", 2000, 3), ("s", 2000, 3), ("z", 1000, 3)]:
-            args = ["gemm", type_, n, count, 1]
-            tried = []
-            for name, env in self.candidates():
-                if os.path.isdir(env["LD_LIBRARY_PATH"]):
-                    value = self.number(args, False, **env)
-                    if value:
-                        tried.append((value, name, env))
-            finalists = sorted(tried, key=lambda t: t[0])[:2]
-            ratios = []
-            for value, name, env in finalists:
-                pairs = self.pairs(
-                    5,
-                    lambda: self.number(args, True, CDM_MIN_WORK="0", LD_LIBRARY_PATH=NETLIB),
-                    lambda: self.number(args, False, **env))
-                ratios.append((statistics.median(b / a for a, b in pairs), name, [b / a for a, b in pairs]))
-            _, name, values = min(ratios, key=lambda t: t[0])
-            self.row(f"{type_}gemm n={n} on the device / by hand ({name})", ">=", 0.98, values, "x")
-
-    def inside(self):
-        """Programs linked to the engine itself: moves, faults, the shadow page map."""
-        folder = f"{self.build}/tests/bench"
-        for name in sorted(os.listdir(folder)):
-            path = f"{folder}/{name}"
-            if name.startswith("bench") or "." in name or not os.access(path, os.X_OK):
-                continue
-            run = subprocess.run([path], env=self.base, capture_output=True, text=True, timeout=120)
-            if run.returncode:
-                print(run.stderr, end="", file=sys.stderr)
-                self.add(f"{name}: exit status", "<=", 0, run.returncode, "")
-            for line in run.stdout.splitlines():
-                if line.startswith("ROW|"):
-                    _, what, op, bar, measured, unit = line.split("|")
-                    self.add(what, op, float(bar), float(measured), unit)
-                elif line.startswith("FIGURE|"):
-                    _, what, measured, unit = line.split("|")
-                    self.figure(what, float(measured), unit)
+def write(path, table, about, choice, took):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as out:
+        json.dump(dict(version=2, mode=table.mode, seconds=took, machine=about, choice=choice, rows=table.rows, **table.data), out, indent=1)
 
 
 def main():
-    names = ["never", "startup", "small", "large", "declined", "resident", "compute", "inside"]
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default="build")
-    parser.add_argument("--lib")
-    parser.add_argument("--json")
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(names)}")
-    args = parser.parse_args()
-    build = os.path.abspath(args.build)
-    bench = Bench(f"{build}/libcdm.so" if args.lib is None else args.lib and os.path.abspath(args.lib), build)
-    bench.number(["gemm", "d", 256, 1, 1], True, LD_LIBRARY_PATH=NETLIB, CDM_MIN_WORK="0")
-    print(f"{'what':64} {'bar':9} {'measured':>9} {'(+- half the middle half)'}")
-    for name in args.rows or names:
-        if name not in names:
-            sys.exit(f"no such row: {name}")
-        getattr(bench, name)()
-    bars = [row for row in bench.rows if row["op"]]
-    print(f"{sum(row['met'] for row in bars)} of {len(bars)} bars met")
-    with open(args.json or f"{build}/bench.json", "w") as out:
-        json.dump(dict(version=1, machine=platform.processor() or platform.machine(), rows=bench.rows), out, indent=1)
+    known = subjects()
+    args = parse(known)
+    table = Table(args.lib, args.build, args.mode, args.out and os.path.abspath(args.out))
+    print("takes: " + ", ".join(f"{name} {known[name][1]}" for name in args.rows), flush=True)
+    about = machine.describe(table, ROOT)
+    headline(about)
+    choice = machine.calibrate(table)
+    for line in ((choice or {}).get("said") or "").splitlines():
+        if line.startswith("choice:") or "busy" in line:
+            print(f"cdm calibrate: {line}")
+    print(f"{'what':64} {'bar':9} {'measured':>9} {'(+- half the middle half)'}", flush=True)
+    failed, took = [], {}
+    for name in args.rows:
+        begin = time.monotonic()
+        try:
+            known[name][0](table)
+        except (OSError, RuntimeError, ValueError) as error:  # the other rows are worth having
+            failed.append(name)
+            print(f"bench: {name}: {error}", file=sys.stderr, flush=True)
+        took[name] = round(time.monotonic() - begin, 1)
+    bars = [row for row in table.rows if row["op"]]
+    print(f"{sum(row['met'] for row in bars)} of {len(bars)} bars met" + (f"; no result: {', '.join(failed)}" if failed else ""))
+    write(args.json or f"{args.build}/bench.json", table, about, choice, took)
+    return 1 if failed else 0
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

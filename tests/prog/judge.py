@@ -19,7 +19,7 @@ def agree(one, other, tolerance):
 def report(path, expression):
     with open(path) as file:
         r = json.load(file)
-    true = eval(f"({expression})")
+    true = eval(f"({expression})", dict(r=r))
     if not true:
         print({k: v for k, v in r.items() if k not in ("routines", "regions")})
     return true
