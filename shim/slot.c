@@ -627,7 +627,9 @@ static int start_symbol(const char *name, void *fn, size_t size, bool dynamic, v
 	return 0;
 }
 
-/* Libraries whose names need more than a look (MKL opens others when it is first called) are left for the first call. */
+/* Libraries whose names need more than a look are left for the first call: MKL opens others when it is first called, and of one
+ * without idamax (netlib's LAPACK) the integers' width is asked of the loader. dlopen() before libc's own start, even of what is
+ * loaded, would start libc without arguments and environment. */
 static int start_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	static const char *const probes[] = {"dgemm_",   "cblas_dgemm", "dgetrf_",      "dgemm_64_",
@@ -647,6 +649,8 @@ static int start_object(struct dl_phdr_info *info, size_t size, void *arg)
 	if (!found)
 		return 0;
 	start->own_library = cdm_slot_library(cdm_elf_lookup(info, "idamax_"), cdm_elf_lookup(info, "cblas_idamax"));
+	if (!start->own_library)
+		return 0;
 	cdm_elf_each(info, NULL, false, start_symbol, start);
 	return 0;
 }
