@@ -5,7 +5,9 @@
  * map lock, is the last to run. Were another library's to run after it (OpenBLAS joins its threads there), a
  * thread that waits for the map lock could keep that handler waiting for ever.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "offload/base/quiet.h"
@@ -67,10 +69,20 @@ CDM_EXPORT pid_t _Fork(void)
 	return cdm_fork_bare(cdm_next._Fork);
 }
 
+/* What is opened in the constructor (libcapstone, a library to be patched) makes libc start, before its turn, with the arguments that
+ * it knows: none. It keeps the environment that it has then; the program's name it lacks. */
+static void name_program(char *path)
+{
+	if (!path || program_invocation_name[0])
+		return;
+	char *slash = strrchr(path, '/');
+	program_invocation_name = path;
+	program_invocation_short_name = slash ? slash + 1 : path;
+}
+
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
-	(void)argc;
-	(void)argv;
+	environ = envp;
 	cdm_hook_resolve();
 	cdm_engine_routines(cdm_blas_table, CDM_BLAS_COUNT);
 	cdm_engine_on_faults(cdm_fault_install);
@@ -83,6 +95,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	cdm_provider_start();
 	cdm_hook_check();
 	pthread_atfork(cdm_engine_fork_prepare, cdm_engine_fork_parent, fork_child);
+	name_program(argc > 0 ? argv[0] : NULL);
 }
 
 __attribute__((destructor)) static void finish(void)
