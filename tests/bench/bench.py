@@ -76,8 +76,8 @@ def parse(known):
 
 
 def headline(about):
-    print(f"{about['cpu']}, {about['cpus']} CPUs, hypervisor {about['hypervisor'] or 'none'}, governor {about['governor'] or 'unknown'}, "
-          f"Linux {about['kernel']}, huge pages {about['transparent_hugepages']}, commit {about['commit']}, {about['date']}")
+    print(f"{about['cpu']}, {about['cpus']} CPUs, hypervisor {about['hypervisor'] or 'none'}, "
+          f"governor {about['governor'] or 'unknown'}, Linux {about['kernel']}, huge pages {about['transparent_hugepages']}, commit {about['commit']}, {about['date']}")
     if about["load"] > 0.5:
         print(f"other programs use the machine: load {about['load']:.1f}")
 
@@ -85,7 +85,8 @@ def headline(about):
 def write(path, table, about, choice, took):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path, "w") as out:
-        json.dump(dict(version=2, mode=table.mode, seconds=took, machine=about, choice=choice, rows=table.rows, **table.data), out, indent=1)
+        head = dict(version=2, mode=table.mode, seconds=took, machine=about, choice=choice)
+        json.dump(dict(head, rows=table.rows, **table.data), out, indent=1)
 
 
 def main():

@@ -16,7 +16,8 @@ def lines(path, title, xlabel, ylabel, series, thick=None, log="xy", level=None)
     """series: {label: [(x, y)]}. thick: the label whose line stands out. level: y of a line across."""
     head = ["set terminal svg noenhanced size 900,600 dynamic background 'white' font 'sans,13'", f"set output {quote(path)}",
             f"set title {quote(title)}", f"set xlabel {quote(xlabel)}", f"set ylabel {quote(ylabel)}", f"set logscale {log}",
-            "set key outside right top", "set grid xtics ytics lc rgb '#dddddd'", "set xtics (4,8,16,32,64,128,256,512,1024,2048,4000)"]
+            "set key outside right top", "set grid xtics ytics lc rgb '#dddddd'", "set xtics (4,16,64,256,1024,4096)",
+            "set xrange [3:5500]"]
     parts = [f"{level} with lines dt 2 lc rgb '#888888' notitle"] if level is not None else []
     for i, (label, points) in enumerate(series.items()):
         style = "lw 4 pt 7 ps 0.5 lc rgb '#000000'" if label == thick else f"lw 1.5 pt {i + 1} ps 0.5 lt {i + 1}"

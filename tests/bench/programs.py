@@ -15,7 +15,6 @@ import libraries
 from table import spread
 
 BAR = 0.98
-NETLIB_RUNS = 2
 FINALISTS = 2
 PYTHON = "/usr/bin/python3"
 NETLIB, COMES, UNKNOWN, US = "netlib", "OpenBLAS as it comes", "OpenBLAS that does not know the CPU", "libcdm"
@@ -38,13 +37,13 @@ class Program:
 
 # Without a size for smoke mode, it is left out there.
 PROGRAMS = [
-    Program("NumPy", [PYTHON, "examples/numpy_linalg.py"], ("1400", "1000", "120"), 1e-6),
-    Program("SciPy", [PYTHON, "examples/scipy_linalg.py"], ("1000", "700", None), 1e-6),
-    Program("Octave", ["octave-cli", "examples/octave_linalg.m"], ("1500", "1000", None)),
-    Program("Octave, large temporaries", ["octave-cli", "examples/octave_temporaries.m"], ("1200 12", "1000 8", "100 2")),
+    Program("NumPy", [PYTHON, "examples/numpy_linalg.py"], ("1400", "800", "120"), 1e-6),
+    Program("SciPy", [PYTHON, "examples/scipy_linalg.py"], ("1000", "600", None), 1e-6),
+    Program("Octave", ["octave-cli", "examples/octave_linalg.m"], ("1500", "800", None)),
+    Program("Octave, large temporaries", ["octave-cli", "examples/octave_temporaries.m"], ("1200 4", "800 3", "100 2")),
     Program("Fortran, LU by dgemm", ["{build}/examples/lu_fortran"], ("2000", "1200", None)),
     Program("Fortran, LU by dgetrf", ["{build}/examples/lu_lapack"], ("2400", "1500", "100")),
-    Program("C, k-means", ["{build}/examples/kmeans"], ("60000 128 256 12", "40000 96 192 8", "1000 8 4 2")),
+    Program("C, k-means", ["{build}/examples/kmeans"], ("60000 128 256 6", "40000 96 192 4", "1000 8 4 2")),
 ]
 
 
@@ -117,7 +116,7 @@ def race(table, program, settings, detects):
     race_.times[US].clear()
     for i in range(table.pick(7, 5, 1)):
         often = [COMES, *(s.label for s in hand), US]
-        names = often + [name for name in (NETLIB, UNKNOWN) if name in race_.env and i < NETLIB_RUNS]
+        names = often + [name for name in (NETLIB, UNKNOWN) if name in race_.env and i < table.pick(2, 1, 1)]
         for name in names if i % 2 else names[::-1]:
             race_.run(name)
     return race_, min((s.label for s in hand), key=lambda label: statistics.median(race_.times[label]))

@@ -14,7 +14,8 @@ PATIENCE = 300  # seconds for one answer
 class Server:
     def __init__(self, command, env):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0)
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.errors, bufsize=0)
         self.rest = b""
         self.pause()
 

@@ -1,8 +1,8 @@
 """Sweeps: libcdm, as it comes, beside every library set by hand, routine by routine over shapes and sizes.
 
 A point goes like this. All processes are asked once, twice, in an order drawn by lot; then some more times those that are near
-the best. Whoever of the others has the least time is the rival, and the point's figure is the median over the rounds of
-rival / libcdm: both terms are from the same moment. Where that is below BAR, or too good for somebody who calls the same
+the best. The rival is whoever of the others has the least median of time / libcdm's time in the same round, and this median is the
+point's figure: both terms are from the same moment. Where that is below BAR, or too good for somebody who calls the same
 libraries, libcdm and the nearest rivals are asked again, and the figure is of these rounds alone, in which nobody has been chosen
 for a lucky moment.
 """
@@ -22,7 +22,8 @@ UNLIKELY = 1.04
 FAR = 1.6  # of the best, at both of the last two sizes: no longer asked, once a call is EXPENSIVE
 NEAR = 1.25  # of the best: asked again at this point
 RIVALS = 3  # in a confirmation
-NOISE = 0.04  # a wider middle half of the ratios: up to twice the rounds
+NOISE = 0.04  # a wider middle half of the ratios, relatively: up to twice the rounds
+UNSURE = 0.2  # a wider one still: the table says so
 EXPENSIVE = 0.3e6  # ns
 ROUNDS = [(20e6, 5, 9), (500e6, 4, 7), (math.inf, 3, 5)]  # calls up to ns: rounds, rounds of a confirmation
 
@@ -99,7 +100,7 @@ class Sweep:
 
 
 def least_of(rounds):
-    names = {name for r in rounds for name in r}
+    names = dict.fromkeys(name for r in rounds for name in r)
     return {name: min(r[name] for r in rounds if name in r) for name in names}
 
 
@@ -116,9 +117,11 @@ def all_ratios(rounds):
 
 
 def versus_rival(rounds, before=()):
-    """The rival, and its time / libcdm's, round by round. Rounds before help to choose, and that is all."""
-    least = least_of([*before, *rounds])
-    rival = min((name for name in least_of(rounds) if name != US), key=least.get)
+    """The rival, and its time / libcdm's, round by round. It is the one that is ahead of the others in most rounds, those before
+    included, which do nothing but help to choose."""
+    every = [*before, *rounds]
+    names = [name for name in least_of(rounds) if name != US]
+    rival = min(names, key=lambda name: statistics.median(ratios_to(name, every) or [math.inf]))
     return rival, ratios_to(rival, rounds)
 
 
@@ -151,6 +154,10 @@ def single_settings(all_series):
     return out
 
 
+def unsure(d):
+    return d["spread"] > UNSURE * d["ratio"]
+
+
 def describe(done):
     ratios = [d["ratio"] for d in done]
     worst = min(done, key=lambda d: d["ratio"])
@@ -165,7 +172,7 @@ def low_points(table, all_series):
         table.text(f"points below {BAR}, as time of the best by hand / time of libcdm:")
     for d in low:
         table.text(f"  {d['routine']:7} {d['shape']:7} n={d['size']:<5} {d['ratio']:5.2f} +-{d['spread'] / 2:.2f}  "
-                   f"libcdm {d['ns'][US]:.0f} ns, {d['best']} {d['ns'][d['best']]:.0f} ns")
+                   f"libcdm {d['ns'][US]:.0f} ns, {d['best']} {d['ns'][d['best']]:.0f} ns" + (", unsure" if unsure(d) else ""))
     return low
 
 
@@ -175,6 +182,7 @@ def summarize(table, all_series):
     for routine in dict.fromkeys(d["routine"] for d in every):
         ratios = [d["ratio"] for d in every if d["routine"] == routine]
         table.figure(f"sweep {routine}: best by hand at each point / libcdm, {len(ratios)} points", geometric_mean(ratios), "x")
+    table.figure(f"sweep: points of {len(every)} that are unsure, on so busy a machine", sum(map(unsure, every)), "")
     singles = single_settings(all_series)
     if singles:
         name = min(singles, key=lambda s: singles[s][0])
@@ -202,19 +210,23 @@ def plot_series(folder, done, library_of):
 
 
 def plot_ratios(folder, all_series):
-    lines = {f"{done[0]['routine']} {done[0]['shape']}": [(d["size"], d["ratio"]) for d in done] for done in all_series}
-    plot.lines(f"{folder}/sweep-ratios.svg", "Best library set by hand / libcdm, time of a call", "n", "ratio", lines, level=1)
+    """A line for each routine: the mean over its shapes."""
+    ratios = {}
+    for d in (d for done in all_series for d in done):
+        ratios.setdefault(d["routine"], {}).setdefault(d["size"], []).append(d["ratio"])
+    lines = {routine: [(n, geometric_mean(of[n])) for n in sorted(of)] for routine, of in ratios.items()}
+    title = "Time of a call, best library set by hand / libcdm, mean of the shapes"
+    plot.lines(f"{folder}/sweep-ratios.svg", title, "n", "ratio", lines, level=1)
 
 
 def plots(table, all_series, library_of):
     if not plot.available():
         table.text("gnuplot is missing (scripts/setup.sh bench): no plots")
         return
-    folder = f"{table.out}"
     for done in all_series:
-        plot_series(folder, done, library_of)
-    plot_ratios(folder, all_series)
-    table.text(f"plots: {folder}/sweep-*.svg")
+        plot_series(table.out, done, library_of)
+    plot_ratios(table.out, all_series)
+    table.text(f"plots: {table.out}/sweep-*.svg")
 
 
 # ---- all of it ------------------------------------------------------------------------------------------------------------
@@ -251,7 +263,8 @@ def sweep(table):
         raise RuntimeError("the sweep has no results")
     singles = summarize(table, all_series)
     plots(table, all_series, library_of)
-    table.data["sweep"] = dict(bar=BAR, columns=library_of, lost=lost, singles=singles, points=[d for done in all_series for d in done])
+    table.data["sweep"] = dict(bar=BAR, columns=library_of, lost=lost, singles=singles,
+                               points=[d for done in all_series for d in done])
 
 
 ROWS = [("sweep", sweep, "15 min, quick 3 min")]

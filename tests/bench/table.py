@@ -36,7 +36,8 @@ class Table:
 
     def number(self, args, preload, program=None, **more):
         """What `bench` prints, or None when the run fails (a core type that this CPU lacks)."""
-        run = subprocess.run([program or self.bench, *map(str, args)], env=self.env(preload, **more), capture_output=True, text=True)
+        command = [program or self.bench, *map(str, args)]
+        run = subprocess.run(command, env=self.env(preload, **more), capture_output=True, text=True)
         return float(run.stdout) if run.returncode == 0 else None
 
     def seconds(self, command, preload, **more):

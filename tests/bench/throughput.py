@@ -76,9 +76,9 @@ def compare(table, arrangement, work, settings, seconds, rounds):
         raise RuntimeError("no library by hand to compare with")
     best = max(finalists, key=lambda s: statistics.median(theirs[s]))
     ratios = [a / b for a, b in zip(ours, theirs[best])]
+    gflops = dict(libcdm=statistics.median(ours), **{s.label: statistics.median(theirs[s]) for s in finalists})
     return dict(arrangement=arrangement[0], routine=work[0], n=work[1], best=best.label, ratio=statistics.median(ratios),
-                spread=spread(ratios), gflops=dict(libcdm=statistics.median(ours), **{s.label: statistics.median(theirs[s]) for s in finalists}),
-                tried={s.label: tried[s] for s in settings})
+                spread=spread(ratios), gflops=gflops, tried={s.label: tried[s] for s in settings})
 
 
 def throughput(table):
