@@ -176,14 +176,20 @@ static inline void rank_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 	q->m = 0;
 }
 
-/* by_address: alpha and beta are complex. other: what the transpose of A is called. */
-static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool by_address, char other)
+/* Real syrk knows both transposes for one, complex syrk has no conjugate, herk nothing else. Libraries disagree on the rest. */
+static inline bool rank_transpose(char trans, bool complex, bool hermitian)
+{
+	return trans == 'N' || (trans == 'T' && !hermitian) || (trans == 'C' && (hermitian || !complex));
+}
+
+/* by_address: alpha and beta are complex. A transpose that is not legal is left for rank_legal(). */
+static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool by_address, bool hermitian)
 {
 	int a = by_address ? 6 : 5, s = by_address ? 1 : 0;
 	char trans = transpose(r, 2);
 
-	if (row_major(r))
-		trans = trans == 'N' ? other : trans ? 'N' : 0;
+	if (row_major(r) && rank_transpose(trans, by_address, hermitian))
+		trans = trans != 'N' ? 'N' : hermitian ? 'C' : 'T';
 	q->uplo = triangle(r, 1, row_major(r));
 	q->trans = trans;
 	q->n = value(r, 3);
@@ -197,13 +203,10 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->m = 0;
 }
 
-/* The transposes: real syrk knows both words for one, complex syrk has no conjugate, herk nothing else. */
 static inline bool rank_legal(const struct cdm_quick *q, bool complex, bool hermitian)
 {
-	bool trans = q->trans == 'N' || (q->trans == 'T' && !hermitian) || (q->trans == 'C' && (hermitian || !complex));
-
-	return is_uplo(q->uplo) && trans && q->n > 0 && q->k > 0 && q->lda >= (q->trans == 'N' ? q->n : q->k) &&
-	       q->ldc >= q->n;
+	return is_uplo(q->uplo) && rank_transpose(q->trans, complex, hermitian) && q->n > 0 && q->k > 0 &&
+	       q->lda >= (q->trans == 'N' ? q->n : q->k) && q->ldc >= q->n;
 }
 
 /* ---- trsm, trmm ------------------------------------------------------------------------------------------------ */
@@ -331,10 +334,10 @@ static bool read_cblas(struct cdm_quick *q, const struct cdm_regs *r, int shape,
 		gemv_cblas(q, r, complex);
 		return gemv_legal(q);
 	case CDM_SHAPE_SYRK:
-		rank_cblas(q, r, complex, 'T');
+		rank_cblas(q, r, complex, false);
 		return rank_legal(q, complex, false);
 	case CDM_SHAPE_HERK:
-		rank_cblas(q, r, false, 'C');
+		rank_cblas(q, r, false, true);
 		return rank_legal(q, complex, true);
 	default:
 		solve_cblas(q, r, complex);

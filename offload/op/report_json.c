@@ -45,10 +45,6 @@ static void put_calls(struct cdm_text *t, const struct cdm_report_view *v)
 	cdm_json_count(t, "seen", v->seen);
 	comma(t);
 	cdm_json_count(t, "offloaded", v->offloaded);
-	comma(t);
-	cdm_json_count(t, "tiny", v->tiny);
-	comma(t);
-	cdm_json_count(t, "forwarded", v->forwarded);
 	cdm_textf(t, ",\"declined\":{");
 	for (int i = 0; i < CDM_DECLINE_COUNT; i++) {
 		if (!v->declined[i])
@@ -57,7 +53,11 @@ static void put_calls(struct cdm_text *t, const struct cdm_report_view *v)
 		cdm_json_count(t, cdm_decline_key[i], v->declined[i]);
 		separator = ",";
 	}
-	cdm_textf(t, "}},\n");
+	cdm_textf(t, "},");
+	cdm_json_count(t, "tiny", v->tiny);
+	comma(t);
+	cdm_json_count(t, "forwarded", v->forwarded);
+	cdm_textf(t, "},\n");
 }
 
 static void put_libraries(struct cdm_text *t, const struct cdm_report_facts *f)

@@ -126,7 +126,8 @@ static void choose(struct call *q)
 	alpha[1] = alpha_s[1] = q->routine == HERK || q->routine == C_HERK ? 0 : 0.25f;
 	q->alpha = q->type & 1 ? (void *)alpha : (void *)alpha_s;
 	q->beta = q->type & 1 ? (void *)beta : (void *)beta_s;
-	if (draw(12) || (q->routine == C_GEMV && q->type >= 2)) /* reference CBLAS loops for ever over a negative size */
+	if (draw(12) ||
+	    (q->routine == C_GEMV && q->type >= 2)) /* reference CBLAS loops for ever over a negative size */
 		return;
 	switch (draw(5)) { /* illegal */
 	case 0:
@@ -222,7 +223,8 @@ static int call(const struct call *q)
 		break;
 	case TRSM:
 	case TRMM:
-		f(&q->side, &q->uplo, &q->trans, &q->diag, &m, &n, q->alpha, a, &ld, c, &ld, (size_t)1, (size_t)1, (size_t)1, (size_t)1);
+		f(&q->side, &q->uplo, &q->trans, &q->diag, &m, &n, q->alpha, a, &ld, c, &ld, (size_t)1, (size_t)1,
+		  (size_t)1, (size_t)1);
 		break;
 	case GETRF:
 		f(&m, &n, c, &ld, pivots, &info);

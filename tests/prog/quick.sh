@@ -1,0 +1,28 @@
+#!/bin/sh
+# limit: 240
+# Small calls, computed at once or forwarded to a better library: the results of every routine in every form, legal and illegal,
+# are those of the program's own library; fork(2) finds nobody inside.
+. "$(dirname "$0")/lib.sh"
+export LD_LIBRARY_PATH="$netlib" XDG_CACHE_HOME="$tmp" CDM_REPORT="$tmp/r.json"
+seed=${SEED:-$(date +%s)}
+printf 'seed %s\n' "$seed"
+quick=$B/tests/prog/quick
+"$B/cdm" calibrate --child >"$tmp/choice" || fail "calibration"
+
+for i in 1 2 3; do
+	"$quick" results $((seed + i)) 12000 "$tmp/plain" || fail "without libcdm: exit status $?"
+	LD_PRELOAD=$lib "$quick" results $((seed + i)) 12000 "$tmp/with" || fail "exit status $?"
+	"$python" tests/prog/quick.py "$tmp/plain" "$tmp/with" || fail "results differ"
+	report "$tmp/r.json" 'r["calls"]["tiny"] > 3000' || fail "tiny calls were not computed at once"
+	report "$tmp/r.json" 'r["calls"]["forwarded"] > 3000' || fail "small calls were not forwarded"
+	report "$tmp/r.json" 'r["calls"]["declined"]["invalid"] > 20' || fail "illegal calls are missing"
+done
+LD_PRELOAD=$lib "$quick" forks 300 || fail "forks: exit status $?"
+report "$tmp/r.json" 'r["calls"]["forwarded"] > 1000' || fail "forks: nothing was forwarded"
+
+# Whoever sets a threshold, or wants no device, gets the program's own library.
+for more in CDM_MIN_WORK=1e6 CDM_MIN_WORK=0 CDM_POLICY=never CDM_DEVICE=none CDM_DEVICE=emu:private; do
+	env $more LD_PRELOAD="$lib" "$quick" results "$seed" 2000 "$tmp/with" || fail "$more: exit status $?"
+	report "$tmp/r.json" 'r["calls"]["forwarded"] == 0 and r["calls"]["tiny"] == 0' || fail "$more: quick calls"
+done
+finish
