@@ -218,7 +218,8 @@ Test(report, json_has_the_agreed_keys)
 	has(text, "{\"version\":1,\"pid\":4711,\"program\":\"/usr/bin/solve\",\"wall_s\":1.5");
 	has(text, "\"device\":{\"name\":\"emu\",\"capacity\":4294967296,\"peak\":1073741824,\"blas\":\"OpenBLAS");
 	has(text, "\"mechanism\":\"move\"");
-	has(text, "\"calls\":{\"seen\":17,\"offloaded\":12,\"declined\":{\"small\":4,\X);
+	has(text, "\"calls\":{\"seen\":17,\"offloaded\":12,\"declined\":{\"small\":4,\"no_memory\":1},\"tiny\":0,"
+		  "\"forwarded\":0}");
 	has(text, "\"bytes\":{\"to_device\":1048576,\"to_host\":4096,\"first_touch\":8192,\"staged\":100,\"reused\":"
 		  "3221225472,"
 		  "\"in_place\":77}");
