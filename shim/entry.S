@@ -101,16 +101,10 @@ visit:
 	andl $-2, %r11d
 	shll $3, %r11d
 	subq %r11, %rsp
-	movl %r10d, %r11d
-	andl $1, %r11d
-	jz 1f
-	movq 8(%rbp,%r10,8), %r11
-	movq %r11, -8(%rsp,%r10,8)
-	decl %r10d
-1:	subl $2, %r10d
+1:	subl $1, %r10d /* one at a time: the caller has just stored them so */
 	js 2f
-	movups 16(%rbp,%r10,8), %xmm15
-	movups %xmm15, (%rsp,%r10,8)
+	movq 16(%rbp,%r10,8), %r11
+	movq %r11, (%rsp,%r10,8)
 	jmp 1b
 2:	decq %rax
 	call *%rax

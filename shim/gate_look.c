@@ -132,43 +132,43 @@ static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slo
 	return true;
 }
 
-static inline bool may_be_tiny(const struct cdm_slot *slot, uint64_t work)
-{
-	uint64_t most = cdm_quick_tiny_most[slot->routine];
-
-	return work <= slot->coef * most * most * most;
-}
-
-/* A call with a list that is read, below cdm_quick_limit. Apart, so that other calls pay nothing for it. */
-static __attribute__((noinline)) void *look_quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t work,
-						  void *original)
+/* What the call is to do instead of its original; NULL: nothing, or it is for the device. */
+static inline void *look_quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit, bool visits)
 {
 	struct cdm_caller *self = cdm_caller_self;
 	struct cdm_quick q;
-	void *instead = NULL;
-	bool tiny = may_be_tiny(slot, work), visits = slot->flags & CDM_SLOT_FORWARD && self->entered;
 
-	if ((visits || tiny) && cdm_quick_read(&q, regs, slot)) {
-		if (tiny && cdm_quick_tiny(&q, slot->routine))
-			return done(self, slot);
-		if (visits)
-			instead = forward(self, slot, work);
-	}
+	if (!cdm_quick_read(&q, regs, slot) || q.work >= limit)
+		return NULL;
+	if (cdm_quick_tiny(&q, slot->routine))
+		return done(self, slot);
+	return visits ? forward(self, slot, q.work) : NULL;
+}
+
+/* A call with a list that is read. Apart, so that other calls pay nothing for it. */
+static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit,
+						   void *original)
+{
+	struct cdm_caller *self = cdm_caller_self;
+	bool visits = slot->flags & CDM_SLOT_FORWARD && self->entered;
+	void *instead = visits || cdm_quick_tiny_most[slot->routine] ? look_quick(regs, slot, limit, visits) : NULL;
+
 	if (instead)
 		return instead;
-	return undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
+	uint64_t work = work_of(regs, slot);
+	return work < limit && undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
 }
 
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
 {
 	void *original = original_of(regs, slot);
+	uint64_t limit = atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed);
 
 	if (__builtin_expect(!original || slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE), 0))
 		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
-	uint64_t work = work_of(regs, slot);
-	if (slot->flags & CDM_SLOT_QUICK && work < atomic_load_explicit(&cdm_quick_limit, memory_order_relaxed))
-		return look_quick(regs, slot, work, original);
-	return stay_if_small(regs, slot, work, original);
+	if (slot->flags & CDM_SLOT_QUICK && limit)
+		return look_closer(regs, slot, limit, original);
+	return stay_if_small(regs, slot, work_of(regs, slot), original);
 }
 
 void *cdm_gate_look_plain(const struct cdm_regs *regs, struct cdm_slot *slot)

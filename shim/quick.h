@@ -16,6 +16,7 @@
 struct cdm_quick {
 	char side, uplo, trans, trans_b, diag; /* upper-case letters; trans is also that of B's other operand, A */
 	int m, n, k;
+	uint64_t work;            /* as the gate counts it: coef times the extents */
 	int lda, ldb, ldc;        /* gemv: ldb and ldc are the increments of x and y */
 	const void *alpha, *beta; /* CBLAS by value: where the gate has saved them */
 	void *a, *b, *c;          /* gemv: x and y; trsm: b; factorizations: a */
@@ -24,7 +25,9 @@ struct cdm_quick {
 
 /* The argument lists that are read. */
 bool cdm_quick_has(int shape);
-/* Fills in *q with a call that is legal and computes something. False: it is not certainly that. Integer registers only. */
+/* Fills in *q with a call that is legal and computes something. False: it is not certainly that, or an extent is above
+ * CDM_QUICK_MOST. Integer registers only. */
+#define CDM_QUICK_MOST 4096
 bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const struct cdm_slot *slot);
 /* Computes the call if it is as small as that. False: nothing was done. */
 bool cdm_quick_tiny(const struct cdm_quick *q, int routine);

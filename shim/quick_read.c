@@ -61,6 +61,19 @@ static inline bool is_uplo(char c)
 {
 	return c == 'U' || c == 'L';
 }
+/* From 1 to CDM_QUICK_MOST. */
+static inline bool is_extent(int n)
+{
+	return (unsigned)n - 1 < CDM_QUICK_MOST;
+}
+static inline uint64_t product(int a, int b, int c)
+{
+	return (uint64_t)(unsigned)a * (unsigned)b * (unsigned)c;
+}
+static inline int larger(int a, int b)
+{
+	return a > b ? a : b;
+}
 static inline void swap(int *a, int *b)
 {
 	int t = *a;
@@ -107,9 +120,10 @@ static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->ldc = value(r, a + 5 + s);
 }
 
-static inline bool gemm_legal(const struct cdm_quick *q)
+static inline bool gemm_legal(struct cdm_quick *q)
 {
-	return is_trans(q->trans) && is_trans(q->trans_b) && q->m > 0 && q->n > 0 && q->k > 0 &&
+	q->work = product(q->m, q->n, q->k);
+	return is_trans(q->trans) && is_trans(q->trans_b) && is_extent(q->m) && is_extent(q->n) && is_extent(q->k) &&
 	       q->lda >= (q->trans == 'N' ? q->m : q->k) && q->ldb >= (q->trans_b == 'N' ? q->k : q->n) &&
 	       q->ldc >= q->m;
 }
@@ -154,9 +168,10 @@ static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->k = 0;
 }
 
-static inline bool gemv_legal(const struct cdm_quick *q)
+static inline bool gemv_legal(struct cdm_quick *q)
 {
-	return is_trans(q->trans) && q->m > 0 && q->n > 0 && q->lda >= q->m && q->ldb && q->ldc;
+	q->work = product(q->m, q->n, 1);
+	return is_trans(q->trans) && is_extent(q->m) && is_extent(q->n) && q->lda >= q->m && q->ldb && q->ldc;
 }
 
 /* ---- syrk, herk ---------------------------------------------------------------------------------------------- */
@@ -203,9 +218,10 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->m = 0;
 }
 
-static inline bool rank_legal(const struct cdm_quick *q, bool complex, bool hermitian)
+static inline bool rank_legal(struct cdm_quick *q, bool complex, bool hermitian)
 {
-	return is_uplo(q->uplo) && rank_transpose(q->trans, complex, hermitian) && q->n > 0 && q->k > 0 &&
+	q->work = product(q->n, q->n, q->k);
+	return is_uplo(q->uplo) && rank_transpose(q->trans, complex, hermitian) && is_extent(q->n) && is_extent(q->k) &&
 	       q->lda >= (q->trans == 'N' ? q->n : q->k) && q->ldc >= q->n;
 }
 
@@ -248,11 +264,12 @@ static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bo
 		swap(&q->m, &q->n);
 }
 
-static inline bool solve_legal(const struct cdm_quick *q)
+static inline bool solve_legal(struct cdm_quick *q)
 {
+	q->work = product(q->m, q->n, larger(q->m, q->n));
 	return (q->side == 'L' || q->side == 'R') && is_uplo(q->uplo) && is_trans(q->trans) &&
-	       (q->diag == 'N' || q->diag == 'U') && q->m > 0 && q->n > 0 && q->lda >= (q->side == 'L' ? q->m : q->n) &&
-	       q->ldb >= q->m;
+	       (q->diag == 'N' || q->diag == 'U') && is_extent(q->m) && is_extent(q->n) &&
+	       q->lda >= (q->side == 'L' ? q->m : q->n) && q->ldb >= q->m;
 }
 
 /* ---- factorizations ---------------------------------------------------------------------------------------------- */
@@ -266,7 +283,8 @@ static inline bool getrf(struct cdm_quick *q, const struct cdm_regs *r)
 	q->pivots = address(r, 4);
 	q->info = address(r, 5);
 	q->k = 0;
-	return q->m > 0 && q->n > 0 && q->lda >= q->m;
+	q->work = product(q->m, q->n, larger(q->m, q->n));
+	return is_extent(q->m) && is_extent(q->n) && q->lda >= q->m;
 }
 
 static inline bool potrf(struct cdm_quick *q, const struct cdm_regs *r)
@@ -278,7 +296,8 @@ static inline bool potrf(struct cdm_quick *q, const struct cdm_regs *r)
 	q->info = address(r, 4);
 	q->m = 0;
 	q->k = 0;
-	return is_uplo(q->uplo) && q->n > 0 && q->lda >= q->n;
+	q->work = product(q->n, q->n, q->n);
+	return is_uplo(q->uplo) && is_extent(q->n) && q->lda >= q->n;
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------------ */
@@ -349,7 +368,9 @@ bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const stru
 {
 	bool complex = cdm_blas_table[slot->routine].type >= CDM_C;
 	int shape = cdm_blas_shape[slot->routine];
+	bool legal = slot->flags & CDM_SLOT_CBLAS ? read_cblas(q, regs, shape, complex)
+						  : read_fortran(q, regs, shape, complex);
 
-	return slot->flags & CDM_SLOT_CBLAS ? read_cblas(q, regs, shape, complex)
-					    : read_fortran(q, regs, shape, complex);
+	q->work *= slot->coef;
+	return legal;
 }

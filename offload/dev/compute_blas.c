@@ -239,6 +239,15 @@ static int setting_for(const struct cdm_call *c, bool alone)
 	return (*table)[family][cdm_routines[c->routine].type][cdm_plan_aspect_of(c, family)][cdm_plan_class(c->flops)];
 }
 
+/* Calls of a family, a type and a class of work are alike. */
+static int kind_of(const struct cdm_call *c)
+{
+	int family = blas.family[c->routine] < 0 ? CDM_FAMILIES : blas.family[c->routine];
+
+	_Static_assert((CDM_FAMILIES + 1) * 4 * CDM_CLASSES <= CDM_TEAM_KINDS, "team.h");
+	return (family * 4 + cdm_routines[c->routine].type) * CDM_CLASSES + cdm_plan_class(c->flops);
+}
+
 /* The library for a call that may use so many threads. What lacks the routine, or cannot be opened, is not for it. */
 static struct instance *choose(const struct cdm_call *c, bool alone)
 {
@@ -263,7 +272,7 @@ static int run_planned(struct cdm_call *c)
 	struct cdm_seat seat;
 	int best = setting_for(c, false);
 
-	cdm_team_enter(&seat, blas.choice.plan.setting[best].threads, c->flops);
+	cdm_team_enter(&seat, blas.choice.plan.setting[best].threads, kind_of(c), c->flops);
 	struct instance *i = choose(c, seat.threads == 1);
 	if (!i)
 		i = choose(c, true);

@@ -26,9 +26,9 @@ static void grow(struct cdm_fit *fit)
 		fit->patience = 0; /* all threads, and all is well: what was has been forgotten */
 }
 
-void cdm_fit_observe(struct cdm_fit *fit, int want, uint64_t wall, uint64_t cpu)
+void cdm_fit_observe(struct cdm_fit *fit, int want, bool disturbed)
 {
-	if ((double)cpu < (1 - CDM_FIT_STARVED) * (double)wall) {
+	if (disturbed) {
 		fit->calm = 0;
 		if (++fit->strikes >= CDM_FIT_STRIKES)
 			shrink(fit, want);
@@ -37,4 +37,17 @@ void cdm_fit_observe(struct cdm_fit *fit, int want, uint64_t wall, uint64_t cpu)
 	fit->strikes = 0;
 	if (++fit->calm >= (fit->patience ? fit->patience : CDM_FIT_PATIENCE))
 		grow(fit);
+}
+
+bool cdm_fit_starved(uint64_t wall, uint64_t cpu)
+{
+	return (double)cpu < (1 - CDM_FIT_STARVED) * (double)wall;
+}
+
+bool cdm_fit_slow(float *pace, double flops, uint64_t wall)
+{
+	float now = (float)((double)wall / flops), best = *pace;
+
+	*pace = best == 0 || now < best ? now : best * (float)CDM_FIT_FORGET;
+	return best != 0 && now > CDM_FIT_SLOW * best;
 }

@@ -1,15 +1,19 @@
 /* How many threads pay while others use the CPUs, too: other programs, or the program's own threads.
  *
  * A team waits for its slowest member. So when the calling thread finds that it was kept from its CPU for a good part of a
- * long call, the next calls get half the threads; after a while without that, twice as many are tried again, and the while
+ * long call, or that a call took several times as long as its like have taken before (a member was kept from its CPU, and the
+ * others span), the next calls get half the threads; after a while without that, twice as many are tried again, and the while
  * becomes longer each time that this fails. Pure; no locks, clocks or system calls: the caller measures.
  */
 #ifndef CDM_DEV_FIT_H
 #define CDM_DEV_FIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CDM_FIT_STARVED 0.15 /* of a call's time without a CPU */
+#define CDM_FIT_SLOW 3       /* times the best pace of calls like it */
+#define CDM_FIT_FORGET 1.01  /* by which a pace that is not reached is believed less, call by call */
 #define CDM_FIT_STRIKES 2    /* such calls in a row, before the team shrinks */
 #define CDM_FIT_PATIENCE 8   /* undisturbed calls, before it grows again */
 #define CDM_FIT_PATIENCE_MAX 512
@@ -22,7 +26,11 @@ struct cdm_fit {
 
 /* Of want threads, those that pay now: 1 to want. */
 int cdm_fit_threads(const struct cdm_fit *fit, int want);
-/* A call of want threads, of which it got cdm_fit_threads(), took wall ns, of which its calling thread had a CPU for cpu ns. */
-void cdm_fit_observe(struct cdm_fit *fit, int want, uint64_t wall, uint64_t cpu);
+/* A call that wanted so many threads has ended; disturbed: others were in its way. */
+void cdm_fit_observe(struct cdm_fit *fit, int want, bool disturbed);
+/* Whether a thread that had a CPU for cpu of wall ns was kept from it. */
+bool cdm_fit_starved(uint64_t wall, uint64_t cpu);
+/* Whether a team's call of flops that took wall ns was slow. *pace, ns per flop: the best of calls like it, 0 before the first. */
+bool cdm_fit_slow(float *pace, double flops, uint64_t wall);
 
 #endif

@@ -9,13 +9,15 @@
 #include "offload/dev/cpus.h"
 #include "offload/dev/fit.h"
 
-#define WATCHED 20e6 /* flops: some 0.2 ms at least, a thousand times what the two clocks cost */
+#define WATCHED 2e6      /* flops: some 20 us at least, 200 times what the clock costs */
+#define WATCHED_CPU 20e6 /* the same for the thread's clock, a system call */
 
 static cdm_lock team;
 static _Atomic int alone;   /* calls that run on one thread */
 static _Atomic int waiting; /* for the team */
 static struct cdm_fit fit;
-static cdm_lock fit_lock;
+static float pace[CDM_TEAM_KINDS]; /* of calls that had the team */
+static cdm_lock fit_lock;          /* guards both */
 
 static uint64_t cpu_ns(void)
 {
@@ -68,25 +70,35 @@ static int grant(int want)
 	return 1;
 }
 
-void cdm_team_enter(struct cdm_seat *seat, int want, double flops)
+void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops)
 {
-	seat->want = want;
-	seat->threads = grant(want);
+	*seat = (struct cdm_seat){.want = want, .threads = grant(want), .kind = kind};
 	if (seat->threads == 1)
 		atomic_fetch_add(&alone, 1);
-	seat->timed = want > 1 && flops >= WATCHED;
-	if (!seat->timed)
+	if (want < 2 || flops < WATCHED)
 		return;
+	seat->flops = flops;
 	seat->wall = cdm_now_ns();
-	seat->cpu = cpu_ns();
+	seat->cpu = flops >= WATCHED_CPU ? cpu_ns() : 0;
+}
+
+static void observe(const struct cdm_seat *seat)
+{
+	uint64_t wall = cdm_now_ns() - seat->wall;
+	bool disturbed = seat->cpu && cdm_fit_starved(wall, cpu_ns() - seat->cpu);
+
+	if (!cdm_lock_try(&fit_lock))
+		return;
+	if (seat->threads > 1)
+		disturbed |= cdm_fit_slow(&pace[seat->kind], seat->flops, wall);
+	cdm_fit_observe(&fit, seat->want, disturbed);
+	cdm_lock_drop(&fit_lock);
 }
 
 void cdm_team_leave(const struct cdm_seat *seat)
 {
-	if (seat->timed && cdm_lock_try(&fit_lock)) {
-		cdm_fit_observe(&fit, seat->want, cdm_now_ns() - seat->wall, cpu_ns() - seat->cpu);
-		cdm_lock_drop(&fit_lock);
-	}
+	if (seat->flops > 0)
+		observe(seat);
 	if (seat->threads == 1)
 		atomic_fetch_sub(&alone, 1);
 	else

@@ -13,13 +13,16 @@
 #include <stdint.h>
 
 struct cdm_seat {
-	int want, threads; /* threads > 1: the team is the caller's */
-	bool timed;
-	uint64_t wall, cpu; /* when it began, ns */
+	int want, threads;  /* threads > 1: the team is the caller's */
+	int kind;           /* of call: those of one kind have one pace */
+	double flops;       /* of the call; 0: too few to be watched */
+	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
 };
 
-/* want: the threads that would be best with the machine to oneself; flops: of the call, for calls too short to be watched. */
-void cdm_team_enter(struct cdm_seat *seat, int want, double flops);
+#define CDM_TEAM_KINDS 512
+
+/* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
+void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops);
 void cdm_team_leave(const struct cdm_seat *seat);
 /* Fork child: nobody computes. */
 void cdm_team_child(void);

@@ -39,15 +39,16 @@ bool cdm_tiny_usable(void)
  *	cpotrf  1.1  1.0  1.2  1.6  1.5  1.8  2.1  2.2  2.4
  *	zpotrf  1.2  1.0  1.2  1.6  1.1  1.4  1.2  1.2  1.3	   66  169  685
  *
- * Below 4, reference loops are as fast as anything. Without MKL, getrf and potrf win from 4 on, but for ATLAS's potrf. */
+ * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size. At 4 to 7 MKL's getrf and ATLAS's potrf
+ * are faster, but the program's own library is neither, and reaching another one costs more than the difference. */
 const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
 	/*		     s	      d	       c	z */
 	[CDM_TINY_GEMM]	 = {{4, 24}, {4, 24}, {4, 20}, {4, 10}},
-	[CDM_TINY_GEMV]	 = {{6, 24}, {4, 24}, {4, 6},  {4, 6}},
-	[CDM_TINY_SYRK]	 = {{5, 20}, {6, 24}, {5, 16}, {5, 6}},
-	[CDM_TINY_TRSM]	 = {{6, 24}, {6, 24}, {5, 24}, {5, 24}},
-	[CDM_TINY_GETRF] = {{8, 24}, {8, 24}, {6, 24}, {8, 24}},
-	[CDM_TINY_POTRF] = {{7, 24}, {7, 24}, {6, 24}, {6, 24}},
+	[CDM_TINY_GEMV]	 = {{4, 24}, {4, 24}, {4, 6},  {4, 6}},
+	[CDM_TINY_SYRK]	 = {{4, 20}, {4, 24}, {4, 16}, {4, 6}},
+	[CDM_TINY_TRSM]	 = {{4, 24}, {4, 24}, {4, 24}, {4, 24}},
+	[CDM_TINY_GETRF] = {{1, 24}, {1, 24}, {1, 24}, {1, 24}},
+	[CDM_TINY_POTRF] = {{1, 24}, {1, 24}, {1, 24}, {1, 24}},
 	/* clang-format on */
 };

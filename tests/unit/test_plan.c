@@ -67,7 +67,7 @@ Test(plan, simple_plans_are_valid)
 static void calls(struct cdm_fit *fit, int n, int want, double share)
 {
 	while (n--)
-		cdm_fit_observe(fit, want, 1000000, (uint64_t)(share * 1000000));
+		cdm_fit_observe(fit, want, cdm_fit_starved(1000000, (uint64_t)(share * 1000000)));
 }
 
 Test(fit, undisturbed_calls_keep_all_threads)
@@ -111,11 +111,26 @@ Test(fit, patience_grows_with_each_failure)
 	cr_assert_gt(until[2], until[1]);
 }
 
+Test(fit, slow_calls_are_seen_by_their_pace)
+{
+	float pace = 0;
+
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 100000)); /* the first of its kind */
+	cr_assert(!cdm_fit_slow(&pace, 2e6, 500000));
+	cr_assert(cdm_fit_slow(&pace, 1e6, 400000));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 90000)); /* better than ever */
+	cr_assert(cdm_fit_slow(&pace, 1e6, 280000));
+	for (int i = 0; i < 100; i++) /* what is never reached again is forgotten */
+		cdm_fit_slow(&pace, 1e6, 280000);
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 280000));
+}
+
 /* ---- what the user has set */
 
 Test(cpus, wanted_threads)
 {
-	static const char *const names[] = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"};
+	static const char *const names[] = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+					    "OMP_NUM_THREADS"};
 
 	for (int i = 0; i < 4; i++)
 		unsetenv(names[i]);
