@@ -177,7 +177,8 @@ $B/tests/prog/throw: tests/prog/throw.cc tests/prog/throw_lib.cc
 $(BENCH_OUTSIDE): $B/tests/bench/%: tests/bench/%.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
-	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< -Wl,--as-needed -llapack -lblas -lm -ldl
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(filter %.o,$^) -Wl,--as-needed -llapack -lblas -lm -ldl
+$B/tests/bench/sweep: $B/tools/point.o
 # The same with reference BLAS inside: what has to be patched.
 STATIC_BLAS = "$$(dpkg -L libblas-dev 2>/dev/null | grep '/libblas\.a$$' | head -n 1)"
 $B/tests/bench/bench_static: tests/bench/bench.c

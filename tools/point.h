@@ -31,8 +31,9 @@ struct point {
 	int routine, type, m, n, k;
 };
 
-/* Seconds of one call: the fastest batch of calls within so many microseconds, one batch at least. Negative: the routine is missing,
- * or there is no memory. */
+/* Seconds of one call: the fastest batch of calls within so many microseconds, one batch at least, after one call to warm up (but
+ * for slow calls of the same point as before). Without a budget: of the first call. Negative: the routine is missing, or there is no
+ * memory. */
 double point_measure(const struct point_table *table, const struct point *point, double budget_us);
 
 #endif
