@@ -29,7 +29,7 @@ struct cdm_config {
 	int hook;           /* enum cdm_hook_kind */
 	int mechanism;      /* enum cdm_mechanism_kind */
 	int touch;          /* enum cdm_touch_kind */
-	int control;        /* 1: there is a control thread */
+	int control;        /* 1: there may be threads of libcdm's */
 	const char *report; /* "stderr", a path, or NULL */
 	const char *trace;  /* a path or NULL */
 	const char *fault;  /* as cdm_config_faults() reads it, or NULL */

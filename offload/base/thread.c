@@ -51,11 +51,11 @@ static void tls_fill(struct tls *tls, char *to)
 }
 
 /* fn() in a new thread of this process, which then ends. Returns as clone(2). */
-static long clone_thread(char *stack_top, char *tls, void (*fn)(void))
+static long clone_thread(char *stack_top, char *tls, _Atomic int *tid, void (*fn)(void))
 {
-	long ret,
-		flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-	register long r10 __asm__("r10") = 0;
+	long ret, flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+			  CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	register _Atomic int *r10 __asm__("r10") = tid;
 	register char *r8 __asm__("r8") = tls;
 	register void (*r12)(void) __asm__("r12") = fn;
 
@@ -69,7 +69,7 @@ static long clone_thread(char *stack_top, char *tls, void (*fn)(void))
 			 "syscall\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(SYS_clone), "D"(flags), "S"(stack_top), "d"(0), "r"(r10), "r"(r8),
+			 : "a"(SYS_clone), "D"(flags), "S"(stack_top), "d"(tid), "r"(r10), "r"(r8),
 			   "r"(r12), [exit] "i"(SYS_exit)
 			 : "rcx", "r11", "memory");
 	return ret;
@@ -86,12 +86,12 @@ bool cdm_thread_start(struct cdm_thread *t, void (*fn)(void))
 	char *p = cdm_sys_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cdm_sys_failed(p))
 		return false;
-	*t = (struct cdm_thread){p, len};
+	*t = (struct cdm_thread){.memory = p, .len = len};
 	char *stack_top = p + CDM_PAGE + STACK;
 	(void)cdm_sys_mprotect(p, CDM_PAGE, PROT_NONE);
 	tls_fill(&tls, stack_top + tls.span);
 	cdm_sys_block_all(&mask);
-	long r = clone_thread(stack_top, stack_top + tls.span, fn);
+	long r = clone_thread(stack_top, stack_top + tls.span, &t->tid, fn);
 	cdm_sys_unblock(&mask);
 	if (r <= 0)
 		cdm_thread_forget(t);
@@ -103,4 +103,5 @@ void cdm_thread_forget(struct cdm_thread *t)
 	if (t->memory)
 		cdm_sys_munmap(t->memory, t->len);
 	t->memory = NULL;
+	atomic_store(&t->tid, 0);
 }

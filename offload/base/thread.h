@@ -7,6 +7,7 @@
 #ifndef CDM_BASE_THREAD_H
 #define CDM_BASE_THREAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,9 +17,10 @@
 struct cdm_thread {
 	char *memory; /* a page that faults, the stack, the thread-local storage */
 	size_t len;
+	_Atomic int tid; /* 0 once the thread is gone from its memory: the kernel's doing */
 };
 
-/* Runs fn in a new thread. False: there is none to be had. */
+/* Runs fn in a new thread. *t is written until the thread has ended. False: there is none to be had. */
 bool cdm_thread_start(struct cdm_thread *t, void (*fn)(void));
 /* After a fork, in the child, which has not got it; or when it has ended. */
 void cdm_thread_forget(struct cdm_thread *t);

@@ -6,11 +6,11 @@
 #include "offload/offload.h"
 
 /* Gives free blocks that hold device memory back to the kernel, oldest first, until about `bytes` of device
- * memory are free. Returns the bytes freed. Takes the map lock and the cache lock. */
+ * memory are free. Returns the bytes freed. Takes the map lock. */
 size_t cdm_block_reclaim(size_t bytes);
-/* Takes a free block that is about to lose pages out of the cache; what is left of it stays mapped and idle. Map lock
- * held. */
-void cdm_block_forget(struct cdm_region *r);
+/* Gives free blocks that are too old, or too much, back to the kernel, a few at a time. False: there are none. No
+ * lock held. */
+bool cdm_block_tend(void);
 /* fork(2), inside the map lock. */
 void cdm_block_fork_prepare(void);
 void cdm_block_fork_parent(void);

@@ -278,7 +278,7 @@ int cdm_map_mprotect(void *addr, size_t len, int prot)
 	if (r == -ENOMEM) /* a part may have changed: nothing there is moved or computed on any more */
 		bits = 0;
 	if (!r || r == -ENOMEM)
-		cdm_pagemap_update((uintptr_t)addr, tracked, CDM_WORD_READ | CDM_WORD_WRITE, bits);
+		cdm_region_protect((uintptr_t)addr, tracked, bits);
 	cdm_map_leave(&mask);
 	return r;
 }

@@ -6,7 +6,7 @@
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
 #include "offload/base/quiet.h"
-#include "offload/mem/block.h"
+#include "offload/mem/cache.h"
 #include "offload/mem/device.h"
 #include "offload/mem/residency.h"
 
@@ -292,12 +292,13 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 {
 	uintptr_t r_end = cdm_region_end(r);
 
-	if (r->cached) /* the program maps over memory it has freed */
-		cdm_block_forget(r);
+	if (r->cached) /* the program maps over memory it has freed: what is left of it stays mapped and idle */
+		cdm_cache_forget(r);
 	if (end < r_end && addr > r->base) {
 		struct cdm_region *tail = region_new(end, r_end - end, r->origin, r->movable, r->site);
 		if (tail) {
 			tail->tainted = r->tainted;
+			tail->guarded = r->guarded;
 			tail->kept = r->kept;
 			tail->margin = r->margin;
 			tail->uses = r->uses;
@@ -371,6 +372,18 @@ static void words_copy(struct cdm_region *r, uintptr_t from, uintptr_t to, size_
 	resident_adjust(r, 0, device_bytes(r->base, cdm_region_end(r)), false);
 }
 
+void cdm_region_protect(uintptr_t addr, size_t len, cdm_word bits)
+{
+	uintptr_t end = addr + len;
+
+	cdm_pagemap_update(addr, len, CDM_WORD_READ | CDM_WORD_WRITE, bits);
+	for (uintptr_t to; addr < end; addr = to) {
+		struct cdm_region *r = part_at(addr, end, &to);
+		if (r)
+			r->guarded = true;
+	}
+}
+
 void cdm_region_taint(uintptr_t addr, size_t len)
 {
 	uintptr_t end = addr + len;
@@ -430,6 +443,7 @@ struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t 
 		r->moved = old->moved;
 		words_copy(r, from, to, keep);
 		r->tainted = old->tainted;
+		r->guarded = old->guarded;
 		r->kept = old->kept;
 		leave_behind(from, from + keep);
 		old->uses = 0;

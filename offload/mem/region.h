@@ -5,7 +5,7 @@
  *
  *   move lock  (residency.c)  one mover at a time; held across copies, so it may take long
  *   map lock   (here)         the region table and the shadow page map; held for microseconds
- *   cache lock (block.c)      the free blocks; held for nanoseconds
+ *   cache lock (cache.c)      the free blocks; held for nanoseconds
  *
  * A mover works without the map lock on a region it has marked `moving` under the map lock. Whoever is about to
  * change such a region's mapping waits with cdm_region_settle() until the mark is gone.
@@ -47,8 +47,9 @@ struct cdm_region {
 	uint8_t origin;              /* enum cdm_origin */
 	bool movable;                /* private anonymous memory that may live on the device */
 	bool cached;                 /* a free block: memory kept for the next allocation */
-	bool hollow;                 /* cached, and its memory has gone back: only its addresses are kept */
+	bool hollow;                 /* a free block: its memory has gone back, only its addresses are kept */
 	bool margin;                 /* a block: the mapping goes on for CDM_BLOCK_MARGIN bytes behind its end */
+	bool guarded;                /* the program has changed the protection of a part */
 	bool tainted;                /* advised or locked by the program: neither moved nor reused by others */
 	_Atomic int skip;            /* refused of late: so many calls do not try to move it again */
 	int skip_next;
@@ -105,6 +106,8 @@ void cdm_region_settle(uintptr_t addr, size_t len, uint64_t *mask);
  * resident list in step. charge: the device's account follows; false when the mover has done so. 0, or -ENOMEM with
  * nothing changed; never fails on a range whose state has been set before. */
 int cdm_region_state(struct cdm_region *r, uintptr_t addr, size_t len, enum cdm_state state, bool charge);
+/* The program's protection of the range is now that of bits (CDM_WORD_READ, CDM_WORD_WRITE). */
+void cdm_region_protect(uintptr_t addr, size_t len, cdm_word bits);
 /* Keeps all regions in the range from ever moving and from reuse. */
 void cdm_region_taint(uintptr_t addr, size_t len);
 /* The memory of [from, from+from_len) has gone to [to, to+to_len), states and all (mremap); the same address

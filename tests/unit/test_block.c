@@ -1,11 +1,21 @@
-/* Blocks: alignment, reuse, realloc, and the books after a random life. */
+/* Blocks: alignment, reuse, realloc, what is kept and for how long, and the books after a random life. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "offload/mem/block.h"
+#include "offload/mem/cache.h"
+#include "offload/mem/decay.h"
+#include "offload/mem/pages.h"
 #include "tests/unit/engine.h"
+
+#define MIB ((size_t)1 << 20)
 
 static void start(void)
 {
 	engine_start(CDM_MECHANISM_AUTO, CDM_POLICY_FIRST_USE, 64 << 20);
+	cdm_config.control = 1;
 }
 
 TestSuite(block, .init = start);
@@ -109,5 +119,182 @@ Test(block, memory_goes_on_behind)
 		cr_assert_eq(sum, 0);
 		cr_assert(cdm_block_free((void *)p));
 	}
+	cr_assert(cdm_regions_valid());
+}
+
+static size_t present(const char *p, size_t len)
+{
+	size_t pages = 0;
+
+	for (size_t at = 0; at < len; at += CDM_HUGE) {
+		uint64_t bits[8];
+		size_t n = len - at < CDM_HUGE ? len - at : CDM_HUGE;
+		cr_assert_eq(cdm_pages_present((uintptr_t)p + at, n, bits), 0);
+		for (int i = 0; i < 8; i++)
+			pages += (size_t)__builtin_popcountll(bits[i]);
+	}
+	return pages * CDM_PAGE;
+}
+
+/* The cut part is gone, what is behind is readable, and what grew back is fresh. */
+Test(block, a_free_block_of_another_size_is_cut_and_grown)
+{
+	char *p = cdm_block_alloc(20 * MIB, 1, false, NULL);
+	memset(p, 1, 20 * MIB);
+	cdm_block_free(p);
+	volatile char *q = cdm_block_alloc(15 * MIB + 5000, 1, false, NULL);
+	size_t len = cdm_block_size((void *)q);
+	cr_assert_eq(q, p);
+	cr_assert_eq(len, 15 * MIB + 8192);
+	cr_assert_eq(q[len - 1], 1, "its pages stay");
+	cr_assert_eq(q[len], 0);
+	cr_assert_eq(q[len + 256 * 1024 - 1], 0);
+	cr_assert_eq(cdm_pagemap_get((uintptr_t)q + len), 0);
+	cr_assert(cdm_regions_valid());
+	cdm_block_free((void *)q);
+	q = cdm_block_alloc(22 * MIB, 1, true, NULL);
+	for (size_t i = 0; i < 22 * MIB; i += 4096)
+		cr_assert_eq(q[i], 0);
+	cr_assert_eq(cdm_cache_bytes(), 0);
+	cr_assert(cdm_regions_valid());
+	char *a = cdm_block_alloc(4 * MIB, 4 * MIB, false, NULL);
+	cdm_block_free(a);
+	a = cdm_block_alloc(6 * MIB, 64 * MIB, false, NULL);
+	cr_assert_eq((uintptr_t)a % (64 * MIB), 0);
+}
+
+static uint64_t next(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return *seed >> 33;
+}
+
+/* Together they are never more than has been in use. */
+Test(block, what_is_kept_is_bounded_by_what_was_in_use)
+{
+	enum { SLOTS = 12 };
+	char *live[SLOTS] = {NULL};
+	const char *given = getenv("CDM_TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : cdm_now_ns();
+	size_t used = 0, most = 0;
+
+	fprintf(stderr, "CDM_TEST_SEED=%llu\n", (unsigned long long)seed);
+	for (int i = 0; i < 3000; i++) {
+		char **slot = &live[next(&seed) % SLOTS];
+		size_t size = MIB + next(&seed) % (next(&seed) % 8 ? 6 * MIB : 40 * MIB);
+		size_t had = *slot ? cdm_block_size(*slot) : 0;
+		if (*slot && next(&seed) % 3 == 0) {
+			*slot = cdm_block_realloc(*slot, size, NULL);
+		} else {
+			cr_assert(!*slot || cdm_block_free(*slot));
+			*slot = cdm_block_alloc(size, 1, next(&seed) % 4 == 0, NULL);
+		}
+		cr_assert_not_null(*slot);
+		(*slot)[0] = (*slot)[size - 1] = 1;
+		used += cdm_block_size(*slot) - had;
+		most = used > most ? used : most;
+		cr_assert_leq(used + cdm_cache_bytes(), most, "step %d: %zu in use, %zu kept, at most %zu", i, used,
+			      cdm_cache_bytes(), most);
+		cr_assert_leq(cdm_block_size(*slot) > size + 2 * MIB && !had, 0);
+		if (i % 100 == 0)
+			cr_assert(cdm_regions_valid());
+	}
+	for (int i = 0; i < SLOTS; i++)
+		cr_assert(!live[i] || cdm_block_free(live[i]));
+	cr_assert_leq(cdm_cache_bytes(), most);
+	cr_assert(cdm_regions_valid());
+}
+
+/* Whoever asks for zeros and touches little of them gets little. */
+Test(block, calloc_takes_the_pages_that_are_touched)
+{
+	for (size_t size = 8 * MIB; size <= 64 * MIB; size *= 8) {
+		char *p = cdm_block_alloc(size, 1, true, NULL);
+		for (size_t i = 0; i < size; i += 256 << 10)
+			p[i] = 1;
+		cr_assert_eq(present(p, size), size / (256 << 10) * CDM_PAGE);
+		cdm_block_free(p);
+	}
+}
+
+static void keep(size_t bytes)
+{
+	char *p[16];
+	for (int i = 0; i < 16; i++)
+		p[i] = memset(cdm_block_alloc(bytes / 16, 1, false, NULL), 1, bytes / 16);
+	for (int i = 0; i < 16; i++)
+		cdm_block_free(p[i]);
+}
+
+static bool within(int seconds, bool (*what)(void))
+{
+	for (int i = 0; i < seconds * 10 && !what(); i++)
+		usleep(100000);
+	return what();
+}
+static bool nothing_kept(void)
+{
+	return !cdm_cache_bytes();
+}
+static bool nobody_runs(void)
+{
+	return !cdm_decay_runs();
+}
+
+/* Without another call; the thread ends, and another comes when there is something again. */
+Test(block, an_idle_program_keeps_nothing)
+{
+	keep(8 * MIB);
+	cr_assert_not(cdm_decay_runs(), "as much as that is not worth a thread");
+	for (int i = 0; i < 2; i++) {
+		keep(64 * MIB);
+		cr_assert(cdm_decay_runs());
+		cr_assert_eq(cdm_cache_bytes(), 64 * MIB);
+		cr_assert(within(40, nothing_kept));
+		cr_assert(within(10, nobody_runs));
+		cr_assert(cdm_regions_valid());
+	}
+}
+
+Test(block, a_fork_child_gives_back_by_itself)
+{
+	keep(64 * MIB);
+	cdm_engine_fork_prepare();
+	pid_t child = fork();
+	if (!child) {
+		cdm_engine_fork_child();
+		bool none = !cdm_decay_runs();
+		keep(64 * MIB);
+		_exit(none && cdm_decay_runs() && within(40, nothing_kept) && cdm_regions_valid() ? 0 : 1);
+	}
+	cdm_engine_fork_parent();
+	int status = -1;
+	cr_assert(cdm_decay_runs());
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+}
+
+Test(block, without_a_thread_little_is_kept)
+{
+	cdm_config.control = 0;
+	keep(64 * MIB);
+	cr_assert_not(cdm_decay_runs());
+	cr_assert_leq(cdm_cache_bytes(), CDM_CACHE_ALONE);
+	cr_assert(cdm_regions_valid());
+}
+
+/* Frames on the device go first to whoever needs room there. */
+Test(block, device_memory_of_free_blocks_is_reclaimed)
+{
+	double *a = cdm_block_alloc(8 * MIB, 1, false, NULL), *b = cdm_block_alloc(8 * MIB, 1, false, NULL);
+	memset(a, 0, 8 * MIB);
+	memset(b, 0, 8 * MIB);
+	cr_assert_eq(cdm_engine_place(a, 8 * MIB, true), 0);
+	cr_assert_eq(cdm_device.mem->in_use(), 8 * MIB);
+	cdm_block_free(a);
+	cdm_block_free(b);
+	cr_assert_eq(cdm_block_reclaim(1), 8 * MIB);
+	cr_assert_eq(cdm_device.mem->in_use(), 0);
+	cr_assert_eq(cdm_cache_bytes(), 8 * MIB);
 	cr_assert(cdm_regions_valid());
 }

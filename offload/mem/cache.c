@@ -1,0 +1,311 @@
+#include "offload/mem/cache.h"
+
+#include "offload/base/lock.h"
+
+#define BINS 128
+#define PROBES 8
+#define LOOKS 2048 /* at blocks, for one with memory of the device */
+
+/* Guards what follows and the `cached` mark of blocks. Taken alone on the fast paths, or inside the map lock; nothing is
+ * taken inside it. Signals may come: only malloc and free take it alone, and they are not for signal handlers. */
+static cdm_lock lock;
+static struct kind {
+	struct cdm_region *bin[BINS], *oldest, *newest;
+} kind[2];              /* by cdm_region.hollow */
+static uint64_t rested; /* hollow blocks are not due before */
+static _Atomic size_t bytes, limit = CDM_CACHE_MAX;
+static _Atomic uint64_t due; /* of the oldest of either kind; 0: none */
+
+/* A few ms late, and for a tenth of the time. */
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Four bins for each power of two. */
+static int bin_of(size_t len)
+{
+	int top = 63 - __builtin_clzl(len);
+	return (top - 12) * 4 + (int)((len >> (top - 2)) & 3);
+}
+
+/* ---- two lists (lock held) ---- */
+
+static struct kind *kind_of(const struct cdm_region *r)
+{
+	return &kind[r->hollow];
+}
+
+static void bin_link(struct cdm_region *r)
+{
+	struct cdm_region **head = &kind_of(r)->bin[bin_of(r->len)];
+
+	r->prev = NULL;
+	r->next = *head;
+	if (*head)
+		(*head)->prev = r;
+	*head = r;
+}
+
+static void bin_unlink(struct cdm_region *r)
+{
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		kind_of(r)->bin[bin_of(r->len)] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+}
+
+static void age_link(struct cdm_region *r, struct cdm_region *older, struct cdm_region *newer)
+{
+	struct kind *k = kind_of(r);
+
+	r->older = older;
+	r->newer = newer;
+	*(older ? &older->newer : &k->oldest) = r;
+	*(newer ? &newer->older : &k->newest) = r;
+}
+
+static void age_unlink(struct cdm_region *r)
+{
+	struct kind *k = kind_of(r);
+
+	*(r->older ? &r->older->newer : &k->oldest) = r->newer;
+	*(r->newer ? &r->newer->older : &k->newest) = r->older;
+}
+
+static uint64_t due_of(bool hollow)
+{
+	const struct cdm_region *r = kind[hollow].oldest;
+	uint64_t when = r ? r->freed_ns + CDM_CACHE_NS : 0;
+
+	return hollow && when && when < rested ? rested : when;
+}
+
+static void due_set(void)
+{
+	uint64_t warm = due_of(false), hollow = due_of(true);
+
+	atomic_store_explicit(&due, !warm || (hollow && hollow < warm) ? hollow : warm, memory_order_relaxed);
+}
+
+static void put(struct cdm_region *r, bool last)
+{
+	struct kind *k = kind_of(r);
+
+	r->cached = true;
+	bin_link(r);
+	age_link(r, last ? k->newest : NULL, last ? NULL : k->oldest);
+	if (!r->hollow)
+		atomic_store_explicit(&bytes, cdm_cache_bytes() + r->len, memory_order_relaxed);
+	due_set();
+}
+
+static struct cdm_region *take(struct cdm_region *r)
+{
+	if (!r)
+		return NULL;
+	bin_unlink(r);
+	age_unlink(r);
+	if (!r->hollow)
+		atomic_store_explicit(&bytes, cdm_cache_bytes() - r->len, memory_order_relaxed);
+	due_set();
+	r->cached = false;
+	return r;
+}
+
+/* ---- which one (lock held) ---- */
+
+/* A mover on it, for the moment: whoever took it might have to wait for itself. */
+static bool moving(struct cdm_region *r)
+{
+	return atomic_load(&r->moving) != 0;
+}
+
+static bool fits(struct cdm_region *r, size_t len, size_t align)
+{
+	return r->len >= len && r->len - len <= len / 16 && !(r->base & (align - 1)) && !moving(r);
+}
+
+static struct cdm_region *find_fit(const struct kind *k, size_t len, size_t align)
+{
+	for (int b = bin_of(len); b < BINS && b <= bin_of(len + len / 16); b++) {
+		int probes = 0;
+		for (struct cdm_region *r = k->bin[b]; r && probes < PROBES; r = r->next, probes++)
+			if (fits(r, len, align))
+				return r;
+	}
+	return NULL;
+}
+
+/* Shrinking zeroes nothing, so a longer block is better than a shorter one. */
+static bool nearer(const struct cdm_region *a, const struct cdm_region *b, size_t len)
+{
+	if (!b || (a->len >= len) != (b->len >= len))
+		return !b || a->len >= len;
+	return a->len >= len ? a->len < b->len : a->len > b->len;
+}
+
+static struct cdm_region *find_near(size_t len, size_t align)
+{
+	const struct kind *k = &kind[false];
+	struct cdm_region *best = NULL;
+	size_t half = len / 2 > CDM_PAGE ? len / 2 : CDM_PAGE;
+
+	for (int b = bin_of(half); b < BINS && b <= bin_of(2 * len); b++) {
+		int probes = 0;
+		for (struct cdm_region *r = k->bin[b]; r && probes < PROBES; r = r->next, probes++)
+			if (!(r->base & (align - 1)) && !r->resident && !moving(r) && nearer(r, best, len))
+				best = r;
+	}
+	return best;
+}
+
+static bool too_much(void)
+{
+	return cdm_cache_bytes() > atomic_load_explicit(&limit, memory_order_relaxed);
+}
+
+bool cdm_cache_overdue(void)
+{
+	uint64_t when = atomic_load_explicit(&due, memory_order_relaxed);
+	return when && (too_much() || now_ns() > when);
+}
+
+/* ---- seen from outside ---- */
+
+bool cdm_cache_put(struct cdm_region *r)
+{
+	uint64_t now = now_ns();
+
+	cdm_lock_take(&lock);
+	bool ours = !r->cached;
+	if (ours) {
+		r->freed_ns = now;
+		put(r, true);
+	}
+	cdm_lock_drop(&lock);
+	return ours;
+}
+
+void cdm_cache_put_back(struct cdm_region *r)
+{
+	cdm_lock_take(&lock);
+	put(r, false);
+	cdm_lock_drop(&lock);
+}
+
+struct cdm_region *cdm_cache_take(size_t len, size_t align)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = take(find_fit(&kind[false], len, align));
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+struct cdm_region *cdm_cache_hollow(size_t len, size_t align)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = take(find_fit(&kind[true], len, align));
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+struct cdm_region *cdm_cache_near(size_t len, size_t align)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = take(find_near(len, align));
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+struct cdm_region *cdm_cache_oldest(bool overdue)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = kind[false].oldest;
+	while (r && moving(r))
+		r = r->newer;
+	r = take(!overdue || too_much() || now_ns() > due_of(false) ? r : NULL);
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+struct cdm_region *cdm_cache_oldest_hollow(bool overdue)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = take(!overdue || now_ns() > due_of(true) ? kind[true].oldest : NULL);
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+void cdm_cache_rest(void)
+{
+	cdm_lock_take(&lock);
+	rested = now_ns() + CDM_CACHE_NS;
+	due_set();
+	cdm_lock_drop(&lock);
+}
+
+struct cdm_region *cdm_cache_resident(void)
+{
+	int looks = LOOKS;
+
+	cdm_lock_take(&lock);
+	struct cdm_region *r = kind[false].oldest;
+	while (r && looks && (!r->resident || moving(r))) {
+		r = r->newer;
+		looks--;
+	}
+	r = take(looks ? r : NULL);
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+void cdm_cache_forget(struct cdm_region *r)
+{
+	cdm_lock_take(&lock);
+	if (r->cached)
+		take(r);
+	r->hollow = false;
+	cdm_lock_drop(&lock);
+}
+
+size_t cdm_cache_bytes(void)
+{
+	return atomic_load_explicit(&bytes, memory_order_relaxed);
+}
+
+uint64_t cdm_cache_due(void)
+{
+	return atomic_load_explicit(&due, memory_order_relaxed);
+}
+
+void cdm_cache_limit(size_t most)
+{
+	atomic_store_explicit(&limit, most, memory_order_relaxed);
+}
+
+void cdm_cache_fork_prepare(void)
+{
+	cdm_lock_take(&lock);
+}
+void cdm_cache_fork_parent(void)
+{
+	cdm_lock_drop(&lock);
+}
+void cdm_cache_fork_child(void)
+{
+	cdm_lock_reset(&lock);
+}
+
+bool cdm_cache_fork_torn(void)
+{
+	bool torn = atomic_load(&lock.word) != 0;
+
+	cdm_lock_reset(&lock);
+	return torn;
+}
