@@ -17,6 +17,7 @@ extern void *__libc_malloc(size_t n);
 
 #define PAGE_MASK ((uintptr_t)4095)
 #define likely(x) __builtin_expect(!!(x), 1)
+#define COLD __attribute__((noinline, cold)) /* apart, so that the fast path saves no register */
 #define SITE __builtin_return_address(0)
 
 /* Requests from this size are blocks: CDM_MIN_ALLOC once the engine is ready. Never, when another preloaded
@@ -34,7 +35,7 @@ void cdm_malloc_start(void)
 }
 
 /* An allocation that is not small. SIZE_MAX is nobody's but cdm_hook_fire()'s, before the start. */
-static void *block_alloc(size_t n, size_t align, bool zero, const void *site, bool *arrives)
+static inline void *block_alloc(size_t n, size_t align, bool zero, const void *site, bool *arrives)
 {
 	if (n == SIZE_MAX)
 		*arrives = true;
@@ -52,26 +53,41 @@ static void *block_or(void *block, size_t align, size_t n)
 	return block ? block : cdm_next.memalign(align, n);
 }
 
+static COLD void *malloc_block(size_t n, const void *site)
+{
+	void *p = block_alloc(n, 1, false, site, &malloc_arrives);
+	return p ? p : cdm_next.malloc(n);
+}
+
 CDM_EXPORT void *malloc(size_t n)
 {
 	if (likely(n < block_from))
 		return cdm_next.malloc(n);
-	void *p = block_alloc(n, 1, false, SITE, &malloc_arrives);
-	return p ? p : cdm_next.malloc(n);
+	return malloc_block(n, SITE);
+}
+
+/* What overflows is libc's to refuse. */
+static COLD void *calloc_block(size_t n, size_t each, const void *site)
+{
+	size_t bytes;
+	void *p = NULL;
+
+	if (!__builtin_mul_overflow(n, each, &bytes))
+		p = cdm_block_alloc(bytes, 1, true, site);
+	return p ? p : cdm_next.calloc(n, each);
 }
 
 CDM_EXPORT void *calloc(size_t n, size_t each)
 {
 	size_t bytes;
 
-	if (__builtin_mul_overflow(n, each, &bytes) || likely(bytes < block_from))
+	if (likely(!__builtin_mul_overflow(n, each, &bytes) && bytes < block_from))
 		return cdm_next.calloc(n, each);
-	void *p = cdm_block_alloc(bytes, 1, true, SITE);
-	return p ? p : cdm_next.calloc(n, each);
+	return calloc_block(n, each, SITE);
 }
 
-/* A pointer that may be a block's. Apart from free(), whose fast path then saves no register. */
-static __attribute__((noinline)) void free_page(void *p)
+/* A pointer that may be a block's. */
+static COLD void free_page(void *p)
 {
 	int saved = errno;
 	bool ours = cdm_block_free(p);
@@ -83,11 +99,10 @@ static __attribute__((noinline)) void free_page(void *p)
 
 CDM_EXPORT void free(void *p)
 {
-	if (__builtin_expect(maybe_ours(p), 0)) {
+	if (likely(!maybe_ours(p)))
+		cdm_next.free(p);
+	else
 		free_page(p);
-		return;
-	}
-	cdm_next.free(p);
 }
 
 /* One of libcdm's blocks moves to libc: it has become small, or libcdm has no memory for it. */
@@ -129,13 +144,18 @@ static void *realloc_block(void *p, size_t n, const void *site)
 	return q ? q : move_to_libc(p, n);
 }
 
-static void *realloc_any(void *p, size_t n, const void *site)
+static COLD void *realloc_slowly(void *p, size_t n, const void *site)
 {
-	if (__builtin_expect(maybe_ours(p), 0) && cdm_block_size(p))
+	if (maybe_ours(p) && cdm_block_size(p))
 		return realloc_block(p, n, site);
-	if (likely(n < block_from))
+	return n < block_from ? cdm_next.realloc(p, n) : grow_to_block(p, n, site);
+}
+
+static inline void *realloc_any(void *p, size_t n, const void *site)
+{
+	if (likely(!maybe_ours(p) && n < block_from))
 		return cdm_next.realloc(p, n);
-	return grow_to_block(p, n, site);
+	return realloc_slowly(p, n, site);
 }
 
 CDM_EXPORT void *realloc(void *p, size_t n)
