@@ -21,11 +21,14 @@
  */
 #include "offload/mem/block.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "offload/base/log.h"
 #include "offload/mem/cache.h"
 #include "offload/mem/crowd.h"
 #include "offload/mem/decay.h"
+#include "offload/mem/pages.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/region.h"
 #include "offload/mem/window.h"
@@ -405,16 +408,60 @@ static void *realloc_copy(struct cdm_region *r, size_t size, const void *site)
 	return p;
 }
 
-/* Grows by moving page tables: in place where the addresses are free, else to a fresh range. NULL: it is as it was, but for
- * the margin. */
+static bool move_tables(char *from, char *to, size_t len)
+{
+	return len == 0 || cdm_sys_mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to;
+}
+
+/* The same in steps. Under the remap mechanism a block may have become several mappings, each of whole chunks of 2 MiB, which
+ * one mremap does not move. False: nothing has changed but to's mapping. */
+static bool move_pieces(char *from, char *to, size_t len)
+{
+	size_t at = 0;
+
+	if (cdm_pages_mappings() + 4 * len / CDM_HUGE > cdm_pages_mapping_limit()) /* the way back must be open */
+		return false;
+	while (at < len) {
+		size_t n = len - at < CDM_HUGE ? len - at : CDM_HUGE;
+		if (!move_tables(from + at, to + at, n))
+			break;
+		at += n;
+	}
+	if (at == len)
+		return true;
+	for (size_t back = 0; back < at; back += CDM_HUGE)
+		if (!move_tables(to + back, from + back, CDM_HUGE))
+			cdm_log(CDM_LOG_ERROR, "realloc: 2 MiB of a block are lost at %p", (void *)(to + back));
+	return false;
+}
+
+/* To a range of len bytes and the margin that begins on a multiple of align. NULL: nothing has changed. Map lock held. */
+static void *move_elsewhere(struct cdm_region *r, size_t len, size_t align)
+{
+	size_t whole = len + CDM_BLOCK_MARGIN;
+	char *old = (char *)r->base, *to = map_fresh(len, align, PROT_NONE);
+
+	if (!to)
+		return NULL;
+	void *p = cdm_sys_mremap(old, r->len, whole, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	if (p == to)
+		return to;
+	bool several = p == (void *)(long)-EFAULT; /* the kernel may have unmapped what was there */
+	p = cdm_sys_mmap(to, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (p == to && several && move_pieces(old, to, r->len))
+		return to;
+	cdm_sys_munmap(to, whole);
+	return NULL;
+}
+
+/* Grows by moving page tables: in place where the addresses are free, else to a fresh range. What is on a coherent device
+ * stays there; what is on a private one comes home first, whose image lies at an offset from the block. NULL: it is as it was,
+ * but for the margin. */
 static void *block_grow(struct cdm_region *r, size_t len, size_t align, const void *site)
 {
-	void *old = (void *)r->base;
+	void *old = (void *)r->base, *p = NULL;
 	size_t was = r->len;
 	uint64_t mask;
-	void *to = old, *p = NULL;
-
-	size_t whole = len + CDM_BLOCK_MARGIN;
 
 	make_room(len - was);
 	block_lock(r, &mask);
@@ -422,15 +469,9 @@ static void *block_grow(struct cdm_region *r, size_t len, size_t align, const vo
 		cdm_sys_munmap((char *)old + was, CDM_BLOCK_MARGIN);
 	r->margin = false;
 	if (!(r->base & (align - 1)))
-		p = cdm_sys_mremap(old, was, whole, 0, NULL);
-	if (!p || cdm_sys_failed(p)) {
-		to = map_fresh(len, align, PROT_NONE);
-		p = to ? cdm_sys_mremap(old, was, whole, MREMAP_MAYMOVE | MREMAP_FIXED, to) : NULL;
-		if (to && cdm_sys_failed(p)) {
-			cdm_sys_munmap(to, whole);
-			p = NULL;
-		}
-	}
+		p = cdm_sys_mremap(old, was, len + CDM_BLOCK_MARGIN, 0, NULL);
+	if (!p || cdm_sys_failed(p))
+		p = move_elsewhere(r, len, align);
 	struct cdm_region *moved = p ? cdm_region_rebase((uintptr_t)old, was, (uintptr_t)p, len, site) : NULL;
 	if (moved)
 		moved->margin = true;

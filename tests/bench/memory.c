@@ -191,8 +191,8 @@ static void list(void)
 			printf("bare %zu %zu\ncalloc %zu %zu\n", size[i], count < 20000 ? 20000 : count, size[i],
 			       count);
 	}
-	printf("sparse %zu 3\nsparse %zu 3\ngrow %zu 2\nascend %zu 2\ndescend %zu 2\n", 16 * MIB, 1024 * MIB, 512 * MIB,
-	       64 * MIB, 64 * MIB);
+	printf("sparse %zu 20\nsparse %zu 3\ngrow %zu 40\ngrow %zu 8\ngrow %zu 2\nascend %zu 2\ndescend %zu 2\n",
+	       16 * MIB, 1024 * MIB, 8 * MIB, 64 * MIB, 512 * MIB, 64 * MIB, 64 * MIB);
 	printf("mixed %zu 2\nmixed %zu 2\nthreads %zu 2\nwave %zu 3\n", 64 * MIB, 24 * MIB, 32 * MIB, 512 * MIB);
 }
 

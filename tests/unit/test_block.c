@@ -1,6 +1,7 @@
 /* Blocks: alignment, reuse, realloc, what is kept and for how long, and the books after a random life. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -297,4 +298,59 @@ Test(block, device_memory_of_free_blocks_is_reclaimed)
 	cr_assert_eq(cdm_device.mem->in_use(), 0);
 	cr_assert_eq(cdm_cache_bytes(), 8 * MIB);
 	cr_assert(cdm_regions_valid());
+}
+
+static long page_faults(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* Parts of it on the device, where it has one: a copy would fault its pages. */
+static void grows_without_a_copy(int mechanism, bool coherent)
+{
+	engine_start_on(coherent ? CDM_DEVICE_EMU : CDM_DEVICE_EMU_PRIVATE, mechanism, CDM_POLICY_FIRST_USE, 64 * MIB);
+	for (int away = 0; away < 3; away++) {
+		size_t size = 24 * MIB, half = 12 * MIB;
+		uint32_t *p = cdm_block_alloc(size, 1, false, NULL), *behind = cdm_block_alloc(2 * MIB, 1, false, NULL);
+		for (size_t i = 0; i < size / 4; i++)
+			p[i] = (uint32_t)i * 2654435761u;
+		if (away)
+			cr_assert_eq(cdm_engine_place(p, away == 1 ? half : size, true), 0);
+		if (away && !coherent) /* that one copies, and takes the pages that it left */
+			cdm_residency_home((uintptr_t)p, size);
+		struct cdm_placement was, is;
+		cr_assert_eq(cdm_engine_where(p, size, &was), 0);
+		long before = page_faults();
+		p = cdm_block_realloc(p, 50 * MIB, NULL);
+		long took = page_faults() - before;
+		cr_assert_leq(took, 8, "%ld faults, %d on the device", took, away);
+		cr_assert_eq(cdm_engine_where(p, size, &is), 0);
+		cr_assert_eq(is.device, was.device);
+		cr_assert_eq(was.device, !coherent || !away ? 0 : away == 1 ? half : size);
+		for (size_t i = 0; i < size / 4; i++)
+			cr_assert_eq(p[i], (uint32_t)i * 2654435761u);
+		for (size_t i = size / 4; i < 50 * MIB / 4; i += 1024)
+			cr_assert_eq(p[i], 0);
+		cr_assert(cdm_regions_valid());
+		cr_assert(cdm_block_free(p));
+		cr_assert(cdm_block_free(behind));
+	}
+}
+Test(block, grows_by_page_tables_under_move)
+{
+	grows_without_a_copy(CDM_MECHANISM_MOVE, true);
+}
+Test(block, grows_by_page_tables_under_remap)
+{
+	grows_without_a_copy(CDM_MECHANISM_REMAP, true);
+}
+Test(block, grows_by_page_tables_on_a_private_device)
+{
+	grows_without_a_copy(CDM_MECHANISM_MOVE, false);
+}
+Test(block, grows_by_page_tables_on_a_private_device_under_remap)
+{
+	grows_without_a_copy(CDM_MECHANISM_REMAP, false);
 }
