@@ -1,3 +1,13 @@
+/* Measured between warm 2 MiB pages, GB/s, the best of 15 in turn (two cores of a Xeon in a virtual machine):
+ *
+ *                          8 MiB   32 MiB   128 MiB
+ *   memcpy                  17.1      9.8       8.8
+ *   here, one thread        21.0     14.8      15.4
+ *   here, two threads       17.7     13.7      15.3   each a half, the start of the second included
+ *   rep movsb               14.0     12.5      15.9
+ *
+ * One core takes all the bandwidth there is, so there is no second thread here; at 2 MiB memcpy is as fast.
+ */
 #include "offload/base/copy.h"
 
 #include <immintrin.h>
