@@ -1,4 +1,4 @@
-/* Measured between warm 2 MiB pages, GB/s, the best of 15 in turn (two cores of a Xeon in a virtual machine):
+/* Measured between warm 2 MiB pages, GB/s, the best of 15 in turn (two cores of an EPYC in a virtual machine):
  *
  *                          8 MiB   32 MiB   128 MiB
  *   memcpy                  17.1      9.8       8.8

@@ -10,9 +10,11 @@
  *
  * A freed block keeps its pages, on the device or at home (cache.h), and serves the next allocation of about its size: an
  * allocate/free loop faults each page once. One of another size, from half to double, is cut or grown by page tables.
+ * A small one that realloc enlarges takes the place of a longer free one, and has the rest of it to grow into (spare.h).
  * Before fresh memory is mapped, as many bytes of free blocks go back to the kernel: what is in use and what is kept are
- * together never more than the program has had in use at one time. Free blocks also go back when they have been idle for
- * CDM_CACHE_NS (decay.h), when there are more than CDM_CACHE_MAX bytes of them, or when the device needs their frames.
+ * together never more than the program has had in use at one time, and KEEP bytes. Free blocks also go back when they have
+ * been idle for CDM_CACHE_NS (decay.h), when there are more than CDM_CACHE_MAX bytes of them, or when the device needs their
+ * frames.
  *
  * A block of 2 MiB and more is two mappings for the kernel, which allows vm.max_map_count. Where blocks have used their share
  * (crowd.h), later ones lie side by side without advice, as smaller ones do: the kernel sees one mapping. Then nothing is cut or
@@ -21,21 +23,21 @@
  */
 #include "offload/mem/block.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "offload/base/log.h"
 #include "offload/mem/cache.h"
 #include "offload/mem/crowd.h"
 #include "offload/mem/decay.h"
-#include "offload/mem/pages.h"
 #include "offload/mem/recall.h"
 #include "offload/mem/region.h"
+#include "offload/mem/spare.h"
 #include "offload/mem/window.h"
 
 #define CDM_BLOCK_MARGIN ((size_t)256 << 10)
 #define ZERO_MAX ((size_t)32 << 20) /* a reused block is zeroed by hand up to here; above, zeros are fresh pages */
-#define BATCH 8 /* free blocks that go back between two questions whether there are too many mappings */
+#define BATCH 8                /* free blocks that go back between two questions whether there are too many mappings */
+#define KEEP ((size_t)2 << 20) /* free bytes that do not make room for fresh ones */
+#define COPY_MAX ((size_t)8 << 20) /* a larger block is not copied to where it can grow */
 
 size_t cdm_min_alloc = SIZE_MAX;
 
@@ -66,7 +68,7 @@ static void *block_end(struct cdm_region *r, size_t *len)
 {
 	void *base = (void *)r->base;
 
-	*len = r->len + (r->margin ? CDM_BLOCK_MARGIN : 0);
+	*len = r->len + cdm_spare_take(r) + (r->margin ? CDM_BLOCK_MARGIN : 0);
 	cdm_region_cut(r->base, r->len);
 	return base;
 }
@@ -122,29 +124,58 @@ static void block_return(struct cdm_region *r, bool crowded)
 		block_unmap(base, len);
 }
 
-/* The block is the caller's alone. The new margin is a fresh mapping over its whole 2 MiB, so that no huge page is split
- * where the block ends between two. */
-static void block_cut(struct cdm_region *r, size_t len)
+/* Unmaps the free bytes at a block's end, and the margin behind them. The new margin is a fresh mapping over its whole 2 MiB, so
+ * that no huge page is split where the block ends between two. */
+static void tail_unmap(char *tail, size_t bytes, bool margin)
 {
-	char *tail = (char *)r->base + len;
-	size_t more = r->len - len,
-	       fresh = cdm_round_up((uintptr_t)tail + CDM_BLOCK_MARGIN, CDM_HUGE) - (uintptr_t)tail;
-	uint64_t mask;
+	size_t fresh = cdm_round_up((uintptr_t)tail + CDM_BLOCK_MARGIN, CDM_HUGE) - (uintptr_t)tail;
 
-	block_lock(r, &mask);
-	bool margin = r->margin;
-	cdm_region_cut((uintptr_t)tail, more);
-	r->margin = margin;
-	cdm_map_leave(&mask);
 	if (!margin) {
-		block_unmap(tail, more);
+		block_unmap(tail, bytes);
 		return;
 	}
-	fresh = fresh < more + CDM_BLOCK_MARGIN ? fresh : more + CDM_BLOCK_MARGIN;
+	fresh = fresh < bytes + CDM_BLOCK_MARGIN ? fresh : bytes + CDM_BLOCK_MARGIN;
 	void *p = cdm_sys_mmap(tail, fresh, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (cdm_sys_failed(p))
 		cdm_sys_madvise(tail, CDM_BLOCK_MARGIN, MADV_DONTNEED);
-	block_unmap(tail + CDM_BLOCK_MARGIN, more);
+	block_unmap(tail + CDM_BLOCK_MARGIN, bytes);
+}
+
+/* Map lock held, also while it unmaps: the block's owner may be about to grow. */
+static size_t spare_end(struct cdm_region *r)
+{
+	size_t bytes = cdm_spare_take(r);
+
+	if (bytes)
+		tail_unmap((char *)cdm_region_end(r), bytes, r->margin);
+	return bytes;
+}
+
+/* The first bytes of the spare become the block's; without memory for the page map, all of it goes. Map lock held. */
+static bool spare_absorb(struct cdm_region *r, size_t bytes)
+{
+	size_t had = cdm_spare_take(r);
+
+	bool ok = !bytes || cdm_region_rebase(r->base, r->len, r->base, r->len + bytes, NULL);
+	cdm_spare_put(r, ok ? had - bytes : had);
+	if (!ok)
+		spare_end(r);
+	return ok;
+}
+
+/* The block is the caller's alone. */
+static void block_cut(struct cdm_region *r, size_t len)
+{
+	uint64_t mask;
+
+	block_lock(r, &mask);
+	spare_absorb(r, r->spare);
+	size_t more = r->len - len;
+	bool margin = r->margin;
+	cdm_region_cut(r->base + len, more);
+	r->margin = margin;
+	cdm_map_leave(&mask);
+	tail_unmap((char *)r->base + len, more, margin);
 }
 
 /* The free block to go first; one without memory only when the kernel may see two mappings in its place. */
@@ -174,6 +205,24 @@ static bool crowded_at(int n, bool before)
 	return n % BATCH ? before : cdm_crowd_blocks();
 }
 
+static bool enough_kept(void)
+{
+	return cdm_cache_bytes() + cdm_spare_bytes() > KEEP;
+}
+
+static size_t spares_cut(size_t bytes)
+{
+	struct cdm_region *r;
+	size_t got = 0;
+	uint64_t mask;
+
+	cdm_map_enter(&mask);
+	while (got < bytes && (r = cdm_spare_first()))
+		got += spare_end(r);
+	cdm_map_leave(&mask);
+	return got;
+}
+
 /* About as many bytes of free blocks as are going to be mapped, the oldest first. */
 static void make_room(size_t bytes)
 {
@@ -181,7 +230,7 @@ static void make_room(size_t bytes)
 	bool crowded = false;
 	int n = 0;
 
-	for (size_t len; bytes && (r = cdm_cache_oldest(false)); bytes -= len < bytes ? len : bytes) {
+	for (size_t len; bytes && enough_kept() && (r = cdm_cache_oldest(false)); bytes -= len < bytes ? len : bytes) {
 		len = r->len;
 		crowded = crowded_at(n++, crowded);
 		size_t keep = len > bytes && !crowded ? cdm_round_down(len - bytes, CDM_HUGE) : 0;
@@ -192,6 +241,8 @@ static void make_room(size_t bytes)
 		block_cut(r, keep);
 		cdm_cache_put_back(r);
 	}
+	if (bytes && enough_kept())
+		spares_cut(bytes);
 }
 
 size_t cdm_block_reclaim(size_t bytes)
@@ -366,6 +417,8 @@ static bool free_slowly(struct cdm_region *r, bool keep)
 	cdm_map_enter(&mask);
 	cdm_region_settle(r->base, r->len, &mask);
 	cdm_region_note(r);
+	if (keep)
+		spare_absorb(r, r->spare);
 	bool ours = keep ? cdm_cache_put(r) : !r->cached;
 	if (ours && !keep)
 		base = block_end(r, &len);
@@ -386,7 +439,7 @@ bool cdm_block_free(void *p)
 	if (r->image || r->armed)
 		cdm_recall_for_change(r->base, r->len, true);
 	bool keep = reusable(r);
-	bool ours = !keep || r->uses ? free_slowly(r, keep) : cdm_cache_put(r);
+	bool ours = !keep || r->uses || r->spare ? free_slowly(r, keep) : cdm_cache_put(r);
 	cdm_decay_watch();
 	if (cdm_cache_overdue())
 		cdm_block_tend();
@@ -408,70 +461,25 @@ static void *realloc_copy(struct cdm_region *r, size_t size, const void *site)
 	return p;
 }
 
-static bool move_tables(char *from, char *to, size_t len)
-{
-	return len == 0 || cdm_sys_mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to;
-}
-
-/* The same in steps. Under the remap mechanism a block may have become several mappings, each of whole chunks of 2 MiB, which
- * one mremap does not move. False: nothing has changed but to's mapping. */
-static bool move_pieces(char *from, char *to, size_t len)
-{
-	size_t at = 0;
-
-	if (cdm_pages_mappings() + 4 * len / CDM_HUGE > cdm_pages_mapping_limit()) /* the way back must be open */
-		return false;
-	while (at < len) {
-		size_t n = len - at < CDM_HUGE ? len - at : CDM_HUGE;
-		if (!move_tables(from + at, to + at, n))
-			break;
-		at += n;
-	}
-	if (at == len)
-		return true;
-	for (size_t back = 0; back < at; back += CDM_HUGE)
-		if (!move_tables(to + back, from + back, CDM_HUGE))
-			cdm_log(CDM_LOG_ERROR, "realloc: 2 MiB of a block are lost at %p", (void *)(to + back));
-	return false;
-}
-
-/* To a range of len bytes and the margin that begins on a multiple of align. NULL: nothing has changed. Map lock held. */
-static void *move_elsewhere(struct cdm_region *r, size_t len, size_t align)
-{
-	size_t whole = len + CDM_BLOCK_MARGIN;
-	char *old = (char *)r->base, *to = map_fresh(len, align, PROT_NONE);
-
-	if (!to)
-		return NULL;
-	void *p = cdm_sys_mremap(old, r->len, whole, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-	if (p == to)
-		return to;
-	bool several = p == (void *)(long)-EFAULT; /* the kernel may have unmapped what was there */
-	p = cdm_sys_mmap(to, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	if (p == to && several && move_pieces(old, to, r->len))
-		return to;
-	cdm_sys_munmap(to, whole);
-	return NULL;
-}
-
 /* Grows by moving page tables: in place where the addresses are free, else to a fresh range. What is on a coherent device
  * stays there; what is on a private one comes home first, whose image lies at an offset from the block. NULL: it is as it was,
  * but for the margin. */
 static void *block_grow(struct cdm_region *r, size_t len, size_t align, const void *site)
 {
 	void *old = (void *)r->base, *p = NULL;
-	size_t was = r->len;
 	uint64_t mask;
 
-	make_room(len - was);
+	make_room(len - r->len);
 	block_lock(r, &mask);
+	spare_absorb(r, r->spare);
+	size_t was = r->len;
 	if (r->margin) /* a mapping of its own as soon as the block was advised: the new margin is a part that grows */
 		cdm_sys_munmap((char *)old + was, CDM_BLOCK_MARGIN);
 	r->margin = false;
 	if (!(r->base & (align - 1)))
 		p = cdm_sys_mremap(old, was, len + CDM_BLOCK_MARGIN, 0, NULL);
 	if (!p || cdm_sys_failed(p))
-		p = move_elsewhere(r, len, align);
+		p = cdm_window_move(old, was, len + CDM_BLOCK_MARGIN, align);
 	struct cdm_region *moved = p ? cdm_region_rebase((uintptr_t)old, was, (uintptr_t)p, len, site) : NULL;
 	if (moved)
 		moved->margin = true;
@@ -479,6 +487,42 @@ static void *block_grow(struct cdm_region *r, size_t len, size_t align, const vo
 	if (p && len >= CDM_HUGE)
 		cdm_sys_madvise(p, len, MADV_HUGEPAGE);
 	return p;
+}
+
+/* Into its spare. */
+static void *grow_on(struct cdm_region *r, size_t len)
+{
+	uint64_t mask;
+
+	block_lock(r, &mask);
+	size_t more = len - r->len;
+	bool ok = more <= r->spare && spare_absorb(r, more);
+	cdm_map_leave(&mask);
+	return ok ? (void *)r->base : NULL;
+}
+
+/* Into a longer free block, the rest of which becomes its spare. */
+static void *grow_into(struct cdm_region *r, size_t len, size_t align, const void *site)
+{
+	size_t spared = cdm_spare_bytes();
+	uint64_t mask;
+
+	if (r->len > COPY_MAX || spared >= CDM_SPARE_MAX)
+		return NULL;
+	struct cdm_region *to = cdm_cache_longer(len, len + CDM_SPARE_MAX - spared, align);
+	if (!to)
+		return NULL;
+	memcpy((void *)to->base, (void *)r->base, r->len);
+	block_lock(to, &mask);
+	size_t rest = to->len - len;
+	bool margin = to->margin;
+	if (rest)
+		cdm_region_cut(to->base + len, rest);
+	to->margin = margin;
+	cdm_spare_put(to, rest);
+	cdm_map_leave(&mask);
+	cdm_block_free((void *)r->base);
+	return block_renew(to, site);
 }
 
 void *cdm_block_realloc(void *p, size_t size, const void *site)
@@ -491,6 +535,9 @@ void *cdm_block_realloc(void *p, size_t size, const void *site)
 	bool shrinks = len < r->len / 2 && r->len - len > CDM_BLOCK_MARGIN;
 	if (len <= r->len && !shrinks)
 		return p;
+	void *to = shrinks || !r->spare ? NULL : grow_on(r, len);
+	if (to)
+		return to;
 	if (cdm_crowd_blocks()) { /* whose mapping may be others', too: one more for each end that is cut off */
 		void *copy = realloc_copy(r, size, site);
 		return copy || !shrinks ? copy : p;
@@ -499,6 +546,9 @@ void *cdm_block_realloc(void *p, size_t size, const void *site)
 		block_cut(r, len);
 		return p;
 	}
-	void *to = block_grow(r, len, align, site);
+	if (!r->spare)
+		to = grow_into(r, len, align, site);
+	if (!to)
+		to = block_grow(r, len, align, site);
 	return to ? to : realloc_copy(r, size, site);
 }

@@ -150,16 +150,17 @@ static bool nearer(const struct cdm_region *a, const struct cdm_region *b, size_
 	return a->len >= len ? a->len < b->len : a->len > b->len;
 }
 
-static struct cdm_region *find_near(size_t len, size_t align)
+/* Of those of least to most bytes. */
+static struct cdm_region *find_near(size_t least, size_t len, size_t most, size_t align)
 {
 	const struct kind *k = &kind[false];
 	struct cdm_region *best = NULL;
-	size_t half = len / 2 > CDM_PAGE ? len / 2 : CDM_PAGE;
 
-	for (int b = bin_of(half); b < BINS && b <= bin_of(2 * len); b++) {
+	for (int b = bin_of(least); b < BINS && b <= bin_of(most); b++) {
 		int probes = 0;
 		for (struct cdm_region *r = k->bin[b]; r && probes < PROBES; r = r->next, probes++)
-			if (!(r->base & (align - 1)) && !r->resident && !moving(r) && nearer(r, best, len))
+			if (!(r->base & (align - 1)) && !r->resident && !moving(r) && r->len >= least &&
+			    r->len <= most && nearer(r, best, len))
 				best = r;
 	}
 	return best;
@@ -217,8 +218,18 @@ struct cdm_region *cdm_cache_hollow(size_t len, size_t align)
 
 struct cdm_region *cdm_cache_near(size_t len, size_t align)
 {
+	size_t half = len / 2 > CDM_PAGE ? len / 2 : CDM_PAGE;
+
 	cdm_lock_take(&lock);
-	struct cdm_region *r = take(find_near(len, align));
+	struct cdm_region *r = take(find_near(half, len, 2 * len, align));
+	cdm_lock_drop(&lock);
+	return r;
+}
+
+struct cdm_region *cdm_cache_longer(size_t len, size_t most, size_t align)
+{
+	cdm_lock_take(&lock);
+	struct cdm_region *r = take(find_near(len, len, most, align));
 	cdm_lock_drop(&lock);
 	return r;
 }

@@ -23,6 +23,8 @@ struct cdm_region *cdm_cache_take(size_t len, size_t align);
 struct cdm_region *cdm_cache_hollow(size_t len, size_t align);
 /* The block from half of len to its double that needs the least change, with nothing of it on the device. */
 struct cdm_region *cdm_cache_near(size_t len, size_t align);
+/* The shortest block of len to most bytes, with nothing of it on the device. */
+struct cdm_region *cdm_cache_longer(size_t len, size_t most, size_t align);
 /* The oldest block. due: only if there is more than may be kept, or it has been there for too long. */
 struct cdm_region *cdm_cache_oldest(bool due);
 /* The oldest hollow one. due: only if it has been there for too long. */

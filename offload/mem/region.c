@@ -9,6 +9,7 @@
 #include "offload/mem/cache.h"
 #include "offload/mem/device.h"
 #include "offload/mem/residency.h"
+#include "offload/mem/spare.h"
 
 #define TABLE_CHUNK 4096u /* descriptors per allocation */
 #define TABLE_CHUNKS ((CDM_WORD_REGION + 1u) / TABLE_CHUNK)
@@ -294,6 +295,8 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 
 	if (r->cached) /* the program maps over memory it has freed: what is left of it stays mapped and idle */
 		cdm_cache_forget(r);
+	/* The program unmaps a part of a block: the spare stays mapped and idle, as the margin does. */
+	cdm_spare_take(r);
 	if (end < r_end && addr > r->base) {
 		struct cdm_region *tail = region_new(end, r_end - end, r->origin, r->movable, r->site);
 		if (tail) {

@@ -53,23 +53,25 @@ struct cdm_region {
 	bool tainted;                /* advised or locked by the program: neither moved nor reused by others */
 	_Atomic int skip;            /* refused of late: so many calls do not try to move it again */
 	int skip_next;
-	_Atomic int busy;                 /* operations that use it: not to be evicted */
-	_Atomic int wanted;               /* threads of the CPU that wait for busy to become 0 */
-	_Atomic int moving;               /* a mover works on it: not to be remapped */
-	bool kept;                        /* CDM_MADV_PIN: stays on the host until told otherwise */
-	bool armed;                       /* a guard watches some of it */
-	bool holed;                       /* HOST pages that are watched may have no memory */
-	uintptr_t image;                  /* private devices: the device's address of its first byte; 0: none */
-	struct cdm_flight flight;         /* how it goes to and fro */
-	_Atomic size_t resident;          /* bytes on the device */
-	_Atomic size_t born;              /* of these, bytes that came with a reused block and were never copied */
-	const void *site;                 /* who allocated it */
-	_Atomic uint64_t uses;            /* by device operations */
-	_Atomic uint64_t last_use;        /* cdm_tick() of the last */
-	uint64_t moved;                   /* bytes copied to the device over its life */
-	uint64_t freed_ns;                /* cached: when */
-	struct cdm_region *next, *prev;   /* cached: its bin; unused descriptor: the free list */
-	struct cdm_region *older, *newer; /* cached: by time */
+	_Atomic int busy;          /* operations that use it: not to be evicted */
+	_Atomic int wanted;        /* threads of the CPU that wait for busy to become 0 */
+	_Atomic int moving;        /* a mover works on it: not to be remapped */
+	bool kept;                 /* CDM_MADV_PIN: stays on the host until told otherwise */
+	bool armed;                /* a guard watches some of it */
+	bool holed;                /* HOST pages that are watched may have no memory */
+	uintptr_t image;           /* private devices: the device's address of its first byte; 0: none */
+	struct cdm_flight flight;  /* how it goes to and fro */
+	_Atomic size_t resident;   /* bytes on the device */
+	_Atomic size_t born;       /* of these, bytes that came with a reused block and were never copied */
+	const void *site;          /* who allocated it */
+	_Atomic uint64_t uses;     /* by device operations */
+	_Atomic uint64_t last_use; /* cdm_tick() of the last */
+	uint64_t moved;            /* bytes copied to the device over its life */
+	_Atomic size_t spare;      /* a block in use: free bytes behind it (spare.h) */
+	uint64_t freed_ns;         /* cached: when */
+	struct cdm_region *next,
+		*prev; /* cached: its bin; unused descriptor: the free list; else: those with a spare */
+	struct cdm_region *older, *newer;       /* cached: by time */
 	struct cdm_region *res_next, *res_prev; /* resident list, while resident > 0 */
 	uint64_t ranked;                        /* there: later uses bring it to the front again */
 };

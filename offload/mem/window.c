@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "offload/base/log.h"
 #include "offload/base/sys.h"
 #include "offload/mem/pagemap.h"
+#include "offload/mem/pages.h"
 
 #define WINDOW ((uintptr_t)4 << 40)
 #define TRIES 16
@@ -77,4 +80,50 @@ void *cdm_window_map(size_t len, size_t align, int prot)
 			return NULL;
 	}
 	return map_anywhere(len, align, prot);
+}
+
+/* ---- page tables ---- */
+
+static bool move_tables(char *from, char *to, size_t len)
+{
+	return len == 0 || cdm_sys_mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to;
+}
+
+/* The same in steps. Under the remap mechanism a block may have become several mappings, each of whole chunks of 2 MiB, which
+ * one mremap does not move. False: nothing has changed but to's mapping. */
+static bool move_pieces(char *from, char *to, size_t len)
+{
+	size_t at = 0;
+
+	if (cdm_pages_mappings() + 4 * len / CDM_HUGE > cdm_pages_mapping_limit()) /* the way back must be open */
+		return false;
+	while (at < len) {
+		size_t n = len - at < CDM_HUGE ? len - at : CDM_HUGE;
+		if (!move_tables(from + at, to + at, n))
+			break;
+		at += n;
+	}
+	if (at == len)
+		return true;
+	for (size_t back = 0; back < at; back += CDM_HUGE)
+		if (!move_tables(to + back, from + back, CDM_HUGE))
+			cdm_log(CDM_LOG_ERROR, "realloc: 2 MiB of a block are lost at %p", (void *)(to + back));
+	return false;
+}
+
+void *cdm_window_move(char *old, size_t was, size_t len, size_t align)
+{
+	char *to = cdm_window_map(len, align, PROT_NONE);
+
+	if (!to)
+		return NULL;
+	void *p = cdm_sys_mremap(old, was, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	if (p == to)
+		return to;
+	bool several = p == (void *)(long)-EFAULT; /* the kernel may have unmapped what was there */
+	p = cdm_sys_mmap(to, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (p == to && several && move_pieces(old, to, was))
+		return to;
+	cdm_sys_munmap(to, len);
+	return NULL;
 }

@@ -8,5 +8,8 @@
  * before where it can be, so that the kernel may see one mapping; from 2 MiB of align on with no other in its last 2 MiB. NULL:
  * there is no memory, or one mapping too many. */
 void *cdm_window_map(size_t len, size_t align, int prot);
+/* Moves the page tables of the was bytes at old, of one or more mappings, to such a range of len bytes, len >= was. NULL:
+ * nothing has changed. */
+void *cdm_window_move(char *old, size_t was, size_t len, size_t align);
 
 #endif
