@@ -7,6 +7,7 @@
 
 #include "offload/mem/block.h"
 #include "offload/mem/cache.h"
+#include "offload/mem/crowd.h"
 #include "offload/mem/decay.h"
 #include "offload/mem/pages.h"
 #include "offload/mem/spare.h"
@@ -374,7 +375,8 @@ Test(block, what_grows_again_finds_its_pages)
 			for (size_t i = MIB; i < size; i += 4001)
 				cr_assert(p[i] != 0);
 		}
-		cr_assert(round < 3 || round == 5 || page_faults() - before < 100, "%ld faults", page_faults() - before);
+		cr_assert(round < 3 || round == 5 || page_faults() - before < 100, "%ld faults",
+			  page_faults() - before);
 		if (round == 4) /* in its middle: the spare goes with it */
 			p = cdm_block_realloc(p, 3 * MIB, NULL);
 		cr_assert(cdm_block_free(p));
@@ -408,5 +410,64 @@ Test(block, a_spare_makes_room)
 	cr_assert_eq(cdm_spare_bytes(), 4 * MIB);
 	cdm_map_munmap(q + 4 * MIB, MIB); /* the program takes it apart */
 	cr_assert_eq(cdm_spare_bytes(), 0);
+	cr_assert(cdm_regions_valid());
+}
+
+/* As many mappings as make libcdm stop making more, and the questions until it looks. False: the kernel allows too many. */
+static bool crowd(void)
+{
+	size_t n = cdm_pages_mapping_limit() / 2;
+	char *p = cdm_sys_mmap(NULL, n * CDM_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (n > 50000 || cdm_sys_failed(p))
+		return false;
+	for (size_t i = 0; i < n; i += 2)
+		cr_assert_eq(cdm_sys_mprotect(p + i * CDM_PAGE, CDM_PAGE, PROT_READ), 0);
+	for (int i = 0; i < 5000; i++)
+		cdm_crowd_blocks();
+	cr_assert(cdm_crowd_blocks());
+	return true;
+}
+
+/* In the middle of a row memory goes and addresses stay, once; they are fresh memory for whoever comes next. */
+Test(block, among_too_many_mappings_free_blocks_become_hollow)
+{
+	enum { ROW = 9 };
+	char *p[ROW];
+	size_t size = 3 * MIB;
+
+	if (!crowd())
+		cr_skip("vm.max_map_count is too high to come near it");
+	size_t before = cdm_pages_mappings();
+	for (int i = 0; i < ROW; i++)
+		p[i] = memset(cdm_block_alloc(size, 1, false, NULL), 1, size);
+	cr_assert_leq(cdm_pages_mappings(), before + 4, "one mapping, and what the books need");
+	cr_assert_eq(cdm_engine_place(p[2], size, true), 0);
+	cr_assert(cdm_block_free(p[2]));
+	before = cdm_pages_mappings();
+	cr_assert_eq(cdm_cache_bytes(), size);
+	cr_assert_eq(cdm_block_reclaim(1), size);
+	cr_assert_eq(cdm_device.mem->in_use(), 0);
+	cr_assert_eq(cdm_cache_bytes(), 0);
+	cr_assert_eq(present(p[2], size), 0);
+	cr_assert_neq(cdm_cache_due(), 0, "its addresses go when they may");
+	cr_assert_eq(cdm_block_reclaim(1), 0, "not a second time");
+	cr_assert_not(cdm_block_tend());
+	cr_assert_leq(cdm_pages_mappings(), before);
+	cr_assert(cdm_regions_valid());
+	char *q = cdm_block_alloc(size, 1, true, NULL);
+	cr_assert_eq(q, p[2]);
+	for (size_t i = 0; i < size; i++)
+		cr_assert_eq(q[i], 0);
+	memset(q, 2, size);
+	cr_assert(cdm_block_free(q));
+	q = cdm_block_alloc(size, 1, false, NULL);
+	cr_assert_eq(q, p[2]);
+	cr_assert_eq(q[size - 1], 2, "warm until its memory has gone");
+	q = cdm_block_realloc(q, 7 * MIB, NULL); /* copies: it is not cut out of the row */
+	cr_assert_eq(q[size - 1], 2);
+	cr_assert_neq(q, p[2]);
+	for (int i = 0; i < ROW; i++)
+		cr_assert(i == 2 || (p[i][0] == 1 && p[i][size - 1] == 1));
 	cr_assert(cdm_regions_valid());
 }
