@@ -14,8 +14,8 @@ static const char *const members[CDM_FAMILIES] = {
 	[CDM_FAMILY_GEMM] = " gemm gemmt symm hemm gemm3m gemm_batch gemm_batch_strided ",
 	[CDM_FAMILY_TRSM] = " trsm trmm trtri trtrs ",
 	[CDM_FAMILY_SYRK] = " syrk herk syr2k her2k ",
-	[CDM_FAMILY_GEMV] = " gemv symv hemv trmv trsv ger geru gerc syr her syr2 her2 gbmv sbmv hbmv tbmv tbsv "
-			    "spmv hpmv tpmv tpsv spr hpr spr2 hpr2 ",
+	[CDM_FAMILY_GEMV] = (" gemv symv hemv trmv trsv ger geru gerc syr her syr2 her2 gbmv sbmv hbmv tbmv tbsv "
+			     "spmv hpmv tpmv tpsv spr hpr spr2 hpr2 "),
 	[CDM_FAMILY_GETRF] = " getrf gesv getrs getri ",
 	[CDM_FAMILY_POTRF] = " potrf posv potrs ",
 	[CDM_FAMILY_GEQRF] = " geqrf orgqr ungqr ormqr unmqr gels ",
