@@ -16,11 +16,12 @@ enum {
 	DETAILED_US = 400,
 	RESUME = 3, /* classes after which one that was far behind is tried again */
 };
-#define BEHIND 1.3         /* times the best: not measured a second time */
-#define FAR_BEHIND 4.0     /* not measured for the next classes of the family, either */
-#define PREFER 1.03        /* one thread is taken when it is no slower than this */
-#define PREFER_BUSY 0.85   /* or, on a busy machine, than this */
-#define WORTH_OPENING 1.02 /* mean gain that pays for another library */
+#define BEHIND 1.3          /* times the best: not measured a second time */
+#define FAR_BEHIND 4.0      /* not measured for the next classes of the family, either */
+#define PREFER 1.03         /* one thread is taken when it is no slower than this */
+#define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
+#define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
+#define WORTH_OPENING 1.05  /* mean gain that pays for another library */
 
 /* ---- points ------------------------------------------------------------------------------------------- */
 
@@ -262,7 +263,8 @@ static int winner(const struct survey *s, const struct cdm_plan *plan, const int
 		if (t <= 0 || (one && plan->setting[i].threads != 1))
 			continue;
 		t *= plan->setting[i].threads == 1 ? 1 : s->disturbed ? PREFER_BUSY : PREFER;
-		if (t < least) {
+		if (t * (best >= 0 && plan->setting[i].threads == plan->setting[best].threads ? PREFER_EARLIER : 1) <
+		    least) {
 			least = t;
 			best = i;
 		}

@@ -239,13 +239,10 @@ static int setting_for(const struct cdm_call *c, bool alone)
 	return (*table)[family][cdm_routines[c->routine].type][cdm_plan_aspect_of(c, family)][cdm_plan_class(c->flops)];
 }
 
-/* Calls of a family, a type and a class of work are alike. */
+/* Calls of a routine and a class of work are alike. */
 static int kind_of(const struct cdm_call *c)
 {
-	int family = blas.family[c->routine] < 0 ? CDM_FAMILIES : blas.family[c->routine];
-
-	_Static_assert((CDM_FAMILIES + 1) * 4 * CDM_CLASSES <= CDM_TEAM_KINDS, "team.h");
-	return (family * 4 + cdm_routines[c->routine].type) * CDM_CLASSES + cdm_plan_class(c->flops);
+	return c->routine * CDM_CLASSES + cdm_plan_class(c->flops);
 }
 
 /* The library for a call that may use so many threads. What lacks the routine, or cannot be opened, is not for it. */
@@ -320,7 +317,10 @@ static void *blas_small(int routine, bool cblas, int size)
 
 	if (family < 0 || atomic_load(&blas.single))
 		return NULL;
-	int n = plan->alone[family][cdm_routines[routine].type][CDM_SQUARE][size];
+	int type = cdm_routines[routine].type, n = plan->alone[family][type][CDM_SQUARE][size];
+	bool for_team = plan->setting[plan->best[family][type][CDM_SQUARE][size]].threads > 1;
+	if (for_team && cdm_plan_work(size) / 2 >= (double)blas.choice.crossover / CDM_REFERENCE_SPEED)
+		return NULL;
 	struct instance *i = plan->setting[n].threads == 1 ? instance_get(n) : NULL;
 	if (!i || i->lib.wide || i->lib.omp_set_threads)
 		return NULL;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define CDM_FIT_STARVED 0.15 /* of a call's time without a CPU */
-#define CDM_FIT_SLOW 3       /* times the best pace of calls like it */
+#define CDM_FIT_SLOW 6       /* times the best pace of calls like it: shapes and options make 2 or 3 */
 #define CDM_FIT_FORGET 1.01  /* by which a pace that is not reached is believed less, call by call */
 #define CDM_FIT_STRIKES 2    /* such calls in a row, before the team shrinks */
 #define CDM_FIT_PATIENCE 8   /* undisturbed calls, before it grows again */

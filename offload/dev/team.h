@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "offload/base/stats.h"
+#include "offload/dev/plan.h"
+
 struct cdm_seat {
 	int want, threads;  /* threads > 1: the team is the caller's */
 	int kind;           /* of call: those of one kind have one pace */
@@ -19,7 +22,7 @@ struct cdm_seat {
 	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
 };
 
-#define CDM_TEAM_KINDS 512
+#define CDM_TEAM_KINDS (CDM_MAX_ROUTINES * CDM_CLASSES)
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
 void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops);

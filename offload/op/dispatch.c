@@ -20,7 +20,6 @@
 #define MIN_WORK_GUESS 1000000
 /* Levels 1 and 2, where the host has reference BLAS: some 30 us of it. */
 #define STREAMING_WORK 100000
-#define REFERENCE_SPEED 10
 #define EXIT_PATIENCE_NS 2000000000ull
 
 __thread int cdm_inside;
@@ -113,7 +112,7 @@ static void set_crossover(const struct cdm_call *call)
 	bool slow = call && host_is_reference && host_is_reference(call->routine, call->site);
 	double flops = cdm_device.compute->crossover();
 
-	threshold_set(CDM_LEVEL_MATRIX, (uint64_t)(slow ? flops / REFERENCE_SPEED : flops));
+	threshold_set(CDM_LEVEL_MATRIX, (uint64_t)(slow ? flops / CDM_REFERENCE_SPEED : flops));
 	if (slow)
 		threshold_set(CDM_LEVEL_VECTOR, STREAMING_WORK);
 	cdm_forward_limit((uint64_t)flops);

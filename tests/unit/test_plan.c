@@ -117,12 +117,13 @@ Test(fit, slow_calls_are_seen_by_their_pace)
 
 	cr_assert(!cdm_fit_slow(&pace, 1e6, 100000)); /* the first of its kind */
 	cr_assert(!cdm_fit_slow(&pace, 2e6, 500000));
-	cr_assert(cdm_fit_slow(&pace, 1e6, 400000));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 400000));
+	cr_assert(cdm_fit_slow(&pace, 1e6, 700000));
 	cr_assert(!cdm_fit_slow(&pace, 1e6, 90000)); /* better than ever */
-	cr_assert(cdm_fit_slow(&pace, 1e6, 280000));
+	cr_assert(cdm_fit_slow(&pace, 1e6, 560000));
 	for (int i = 0; i < 100; i++) /* what is never reached again is forgotten */
-		cdm_fit_slow(&pace, 1e6, 280000);
-	cr_assert(!cdm_fit_slow(&pace, 1e6, 280000));
+		cdm_fit_slow(&pace, 1e6, 560000);
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 560000));
 }
 
 /* ---- what the user has set */
