@@ -84,8 +84,7 @@ look:
 	POP %r11
 	testq %rax, %rax
 	jz slow
-	testb $CDM_GATE_VISIT, %al
-	jnz visit
+	js visit /* CDM_GATE_VISIT */
 	jmp *%rax
 
 /* A better library's function, between the gate's two stores to *cdm_gate_visited. */
@@ -106,7 +105,7 @@ visit:
 	movq 16(%rbp,%r10,8), %r11
 	movq %r11, (%rsp,%r10,8)
 	jmp 1b
-2:	decq %rax
+2:	btrq $CDM_GATE_VISIT, %rax
 	call *%rax
 	movq cdm_gate_visited@gottpoff(%rip), %r10
 	movq %fs:(%r10), %r10

@@ -109,7 +109,7 @@ extern uint64_t cdm_xsave_bytes __attribute__((visibility("hidden")));
 /* 0: the original is to run; 1: the slow way; 2: nothing is to be done. Uses integer registers only. */
 int cdm_gate_look_made(const struct cdm_regs *regs, struct cdm_slot *slot);
 void *cdm_gate_slow_made(struct cdm_frame *frame);
-/* The function to jump to, counted as too small; or NULL: the slow way. With CDM_GATE_VISIT: it is to be called, and
+/* The function to jump to, counted as too small; or NULL: the slow way. With bit CDM_GATE_VISIT: it is to be called, and
  * cdm_gate_visited be decremented. Uses integer registers only, but for calls that it has computed: they jump to cdm_gate_done. */
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot);
 extern __thread _Atomic int *cdm_gate_visited __attribute__((tls_model("initial-exec"), visibility("hidden")));

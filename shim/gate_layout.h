@@ -19,7 +19,8 @@
 #define CDM_MARK_LIBRARY   16
 #define CDM_MARK_LENGTH    24
 
-#define CDM_GATE_VISIT     1
+/* The sign of an address that cdm_gate_look() returns, which no address of a program has; any other bit may be. */
+#define CDM_GATE_VISIT     63
 
 /* struct cdm_frame */
 #define CDM_FRAME_GP       0

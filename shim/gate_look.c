@@ -99,14 +99,14 @@ static inline bool visit(struct cdm_caller *self)
 static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot, uint64_t work)
 {
 	cdm_forward_row *table = atomic_load_explicit(&cdm_forward_table, memory_order_relaxed);
-	uint8_t *fn = table[slot->routine][slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(work)];
+	void *fn = table[slot->routine][slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(work)];
 
-	if (!fn || (uintptr_t)fn & CDM_GATE_VISIT || !visit(self))
+	if (!fn || !visit(self))
 		return NULL;
 	cdm_count_kind(self, slot->routine, CDM_STAYS_FORWARDED);
 	cdm_gate_mark.key = 0;
 	cdm_gate_visited = &self->busy;
-	return fn + CDM_GATE_VISIT;
+	return (void *)((uintptr_t)fn | (uintptr_t)1 << CDM_GATE_VISIT);
 }
 
 static inline void *done(struct cdm_caller *self, const struct cdm_slot *slot)

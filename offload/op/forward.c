@@ -9,6 +9,7 @@
 #include "offload/base/stats.h"
 #include "offload/mem/device.h"
 #include "offload/op/dispatch.h"
+#include "offload/op/inflight.h"
 
 /* Flops of small calls that are worth some 20 ms, what a library takes to open; and 2 s, what calibration takes. */
 #define WORTH_OPENING 50000000u
@@ -89,16 +90,24 @@ static bool started(int routine, const void *site, uint64_t work)
 	return open;
 }
 
+static bool introduce(struct cdm_caller *self)
+{
+	if (!self->entered)
+		cdm_device.compute->greet();
+	return self->entered = true;
+}
+
+/* In flight: no fork meets a library half-open. */
 bool cdm_forward_start(int routine, const void *site, uint64_t work)
 {
 	struct cdm_caller *self = cdm_caller_get();
 
-	if (self->shared || !atomic_load(&cdm_quick_limit) || !started(routine, site, work))
+	if (self->shared || !atomic_load(&cdm_quick_limit))
 		return false;
-	if (!self->entered)
-		cdm_device.compute->greet();
-	self->entered = true;
-	return true;
+	cdm_inflight_enter();
+	bool open = started(routine, site, work) && introduce(self);
+	cdm_inflight_leave();
+	return open;
 }
 
 bool cdm_forward_is_same(const char *path, const char *core)

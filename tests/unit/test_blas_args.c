@@ -478,6 +478,32 @@ Test(blas_args, a_function_of_the_same_name, .init = in_scope)
 	cr_assert_eq(engine.stays[0] + engine.stays[1] + engine.stays[2] + engine.stays[3], 0);
 }
 
+/* Code may begin anywhere: a compiler that saves space aligns nothing. */
+__asm__(".text\n"
+	".balign 16\n"
+	"nop\n"
+	"odd_original: jmp *original_at(%rip)\n");
+int64_t odd_original(int64_t *n);
+int64_t (*original_at)(int64_t *n) = original_integer;
+
+Test(blas_args, originals_at_odd_addresses, .init = in_scope)
+{
+	double x[4] = {1, 2, -4, 3};
+	struct words w = {.words = 0};
+	union value r;
+
+	volatile uintptr_t at = (uintptr_t)odd_original; /* the compiler takes functions to be aligned */
+	cr_assert(at & 1);
+	push(&w, 4);
+	push_address(&w, x);
+	push(&w, 1);
+	atomic_store(&cdm_min_work[CDM_LEVEL_VECTOR], 1000);
+	for (int i = 0; i < 3; i++) {
+		invoke(door(CDM_BLAS_idamax, CDM_VARIANT_C, (void *)odd_original, false), 'i', &w, &r);
+		cr_assert_eq(r.i, 0x123456789abc);
+	}
+}
+
 /* Above 2^31 an index of CBLAS is whole, and counts from 0. */
 Test(blas_args, integer_results, .init = in_scope)
 {
