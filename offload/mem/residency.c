@@ -49,6 +49,15 @@ void cdm_residency_start(void)
 		cdm_residency_needs_faults(signal);
 }
 
+void cdm_residency_ready(void)
+{
+	uint64_t mask;
+
+	cdm_move_enter(&mask);
+	(void)cdm_transit_open();
+	cdm_move_leave(&mask);
+}
+
 /* ---- eviction (move lock held) ---- */
 
 /* However many regions there are: those that have been there longest. What was used meanwhile goes to the other end, where

@@ -72,6 +72,9 @@ int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy);
 void cdm_residency_start(void);
 /* Device operations so far: the clock of the policies. */
 uint64_t cdm_tick(void);
+/* Operations are about to begin: finds the mechanism. Before the compute library has threads, for in a process with threads the
+ * kernel takes some 15 ms to make room for a descriptor with a high number. */
+void cdm_residency_ready(void);
 /* The mechanism in force: "move", "remap", or "none" before the first need and when neither works. */
 const char *cdm_residency_mechanism(void);
 /* Called when a mechanism is chosen that turns touches into this signal: the shim then installs its handler. */

@@ -133,6 +133,9 @@ static void compute_open(const struct cdm_call *call)
 {
 	uint64_t mask;
 
+	cdm_forward_prepare();
+	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
+		cdm_residency_ready();
 	cdm_sys_block_sent(&mask); /* for the library's threads, which are not for the program's handlers to run on */
 	int r = cdm_device.compute->open();
 	cdm_sys_unblock(&mask);
@@ -206,7 +209,8 @@ bool cdm_call_offload(struct cdm_call *call)
 
 	if (call->flops < (double)atomic_load_explicit(&worth[call->level], memory_order_relaxed) &&
 	    !cdm_operation_away(call)) {
-		cdm_count_stay(cdm_caller_get(), call->routine); /* the gates are open, and it has no reason to come in */
+		cdm_count_stay(cdm_caller_get(),
+			       call->routine); /* the gates are open, and it has no reason to come in */
 		return false;
 	}
 	cdm_count(&shard->seen[call->routine], 1);

@@ -26,6 +26,7 @@ static uint64_t limit;      /* cdm_quick_limit while the way is open */
 static _Atomic bool closed; /* a fork is going on */
 static cdm_lock starting;   /* one thread fills in the table */
 static bool failed;         /* guarded by starting: nothing is ever forwarded */
+static bool registered;     /* for membarrier(2) */
 
 /* Without the kernel's help a visitor and who closes could miss each other. */
 static bool order_all(int command)
@@ -40,6 +41,11 @@ static void set_limit(uint64_t flops)
 	limit = flops;
 	if (!atomic_load(&closed))
 		atomic_store(&cdm_quick_limit, flops);
+}
+
+void cdm_forward_prepare(void)
+{
+	registered = order_all(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
 void cdm_forward_init(void)
@@ -71,7 +77,7 @@ static bool open_way(int routine, const void *site, uint64_t work)
 	if (!cdm_dispatch_compute_open() && work < WORTH_MEASURING && !cdm_device.compute->prepared())
 		return false;
 	cdm_forward_row *table = NULL;
-	if (order_all(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && cdm_dispatch_compute(routine, site))
+	if (cdm_dispatch_compute(routine, site) && registered)
 		table = make_table();
 	failed = !table;
 	atomic_store(&cdm_forward_table, table);

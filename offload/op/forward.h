@@ -15,6 +15,8 @@
 
 /* Small calls may be looked at: once, at the start. */
 void cdm_forward_init(void);
+/* The compute library is about to be opened. With the library's threads there, the kernel would take some 9 ms for what this does. */
+void cdm_forward_prepare(void);
 /* The compute library is open; flops: the work from which calls go to the device. */
 void cdm_forward_limit(uint64_t flops);
 /* Around a fork. close waits up to 0.1 s; false: somebody is still inside, and the child must not forward. */
