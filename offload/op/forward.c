@@ -76,9 +76,9 @@ static bool open_way(int routine, const void *site, uint64_t work)
 {
 	if (!cdm_dispatch_compute_open() && work < WORTH_MEASURING && !cdm_device.compute->prepared())
 		return false;
-	cdm_forward_row *table = NULL;
-	if (cdm_dispatch_compute(routine, site) && registered)
-		table = make_table();
+	if (!cdm_dispatch_compute(routine, site)) /* another thread may be opening it: asked again later */
+		return false;
+	cdm_forward_row *table = registered ? make_table() : NULL;
 	failed = !table;
 	atomic_store(&cdm_forward_table, table);
 	return table;
@@ -162,5 +162,7 @@ void cdm_forward_child(void)
 		if (&cdm_stats.caller[i] != cdm_caller_self && cdm_stats.caller[i].busy)
 			cdm_stats.caller[i].busy = 0; /* a thread that is not here */
 	cdm_lock_reset(&starting);
+	if (registered) /* whether or not the kernel has copied that */
+		cdm_forward_prepare();
 	cdm_forward_open();
 }
