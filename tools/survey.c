@@ -58,7 +58,11 @@ static bool form_of(int family, int aspect, struct form *f)
 	return f->m != 0;
 }
 
-/* The rows of enum cdm_family and enum point_routine are the same routines in the same order. */
+/* Both tables have the same routines in the same order. */
+#define X(id, name) _Static_assert((int)CDM_FAMILY_##id == (int)POINT_##name, "plan.h and point.h");
+CDM_FAMILIES_TABLE(X)
+#undef X
+
 bool survey_point(int family, int type, int aspect, int size, struct point *p)
 {
 	struct form f;
