@@ -73,7 +73,7 @@ int cdm_land_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 	return *moved == len ? 0 : r;
 }
 
-/* Lands the pages that exist from page `done` on, around holes. */
+/* Lands the pages that exist from page `done` on, a run at a time, with patience. */
 static int land_present(struct cdm_landing *l, size_t done)
 {
 	size_t pages = l->len / CDM_PAGE, to;
@@ -88,14 +88,34 @@ static int land_present(struct cdm_landing *l, size_t done)
 	return r;
 }
 
+/* All that exist from byte `done` on, at once. What has landed is what the landing has; it is asked before, too, so that
+ * nothing goes where nobody could tell. *moved: bytes, holes among them. */
+static int land_around(struct cdm_landing *l, size_t done, size_t *moved)
+{
+	uint64_t before[8], after[8];
+	int r = cdm_pages_present(l->prog, l->len, before);
+
+	*moved = 0;
+	if (r)
+		return r;
+	r = cdm_uffd_move_around(l->land + done, l->prog + done, l->len - done, moved);
+	const uint64_t *landed = cdm_pages_present(l->land, l->len, after) ? before : after;
+	for (size_t i = done / CDM_PAGE; i < (done + *moved) / CDM_PAGE; i++)
+		if (marked(landed, i))
+			mark(l->here, i, i + 1);
+	return r;
+}
+
 /* Most often all pages are there and go at once. */
 static int land(struct cdm_landing *l)
 {
-	size_t moved;
+	size_t moved, more = 0;
 	int r = cdm_uffd_move(l->land, l->prog, l->len, &moved);
 
 	mark(l->here, 0, moved / CDM_PAGE);
-	return r ? land_present(l, moved / CDM_PAGE) : 0;
+	if (r == -ENOENT)
+		r = land_around(l, moved, &more);
+	return r ? land_present(l, (moved + more) / CDM_PAGE) : 0;
 }
 
 int cdm_land(struct cdm_landing *l, uintptr_t addr, size_t len)

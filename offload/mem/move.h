@@ -24,6 +24,9 @@ struct cdm_mover {
 	size_t batch; /* the largest len of one swap; swaps do not cross multiples of it */
 	/* 0 when the kernel offers what it needs, else a negative errno. Repeated after a fork. */
 	int (*open)(void);
+	/* Before a range is swapped to the device, whose pages it may bring into a form that goes faster. Its pages that are
+	 * there already are exchanged only where the device's frames are the host's. */
+	void (*ready)(uintptr_t addr, size_t len);
 	/* Around the swaps of one range. */
 	int (*begin)(uintptr_t addr, size_t len);
 	void (*end)(uintptr_t addr, size_t len);

@@ -87,6 +87,12 @@ static int remap_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 	return (int)(long)at;
 }
 
+static void remap_ready(uintptr_t addr, size_t len)
+{
+	(void)addr;
+	(void)len;
+}
+
 static void remap_trim(void) {}
 static void remap_forget(void) {}
 
@@ -94,6 +100,7 @@ const struct cdm_mover cdm_mover_remap = {
 	.name = "remap",
 	.batch = BATCH,
 	.open = remap_open,
+	.ready = remap_ready,
 	.begin = remap_begin,
 	.end = remap_end,
 	.swap = remap_swap,

@@ -7,6 +7,7 @@
 #include "offload/mem/frames.h"
 #include "offload/mem/landing.h"
 #include "offload/mem/move.h"
+#include "offload/mem/pages.h"
 #include "offload/mem/uffd.h"
 
 #ifndef MADV_COLLAPSE
@@ -25,7 +26,8 @@ static bool whole(const struct swap *s)
 	return s->l.len == CDM_HUGE;
 }
 
-/* ---- a whole chunk: one 2 MiB frame ---- */
+/* ---- a whole chunk: one 2 MiB frame. Its holes get memory on the device: a matrix with gaps between its columns goes
+ * in one piece, where page by page it took ten times as long, and stays on a huge page ---- */
 
 /* A frame that another swap left, or a fresh one of the device's. */
 static int frame_take(struct swap *s)
@@ -57,8 +59,27 @@ static void frame_drop(struct swap *s, bool left)
 		cdm_frames_put_drop(s->frame);
 }
 
-/* All of its pages have landed, or none had memory: then the frame is to read as zeros. */
-static int swap_whole(struct swap *s, bool landed)
+static void frame_zero(const struct swap *s, size_t from, size_t to)
+{
+	if (s->frame_slot)
+		cdm_zero_large((void *)(s->frame + from * CDM_PAGE), (to - from) * CDM_PAGE);
+}
+
+/* The pages that have landed, and zeros for those that had no memory. */
+static void frame_fill(const struct swap *s)
+{
+	size_t pages = s->l.len / CDM_PAGE, done = 0, to;
+
+	for (size_t i = cdm_land_run(&s->l, 0, &to); i < pages; i = cdm_land_run(&s->l, to, &to)) {
+		frame_zero(s, done, i);
+		cdm_copy_large((void *)(s->frame + i * CDM_PAGE), (void *)(s->l.land + i * CDM_PAGE),
+			       (to - i) * CDM_PAGE);
+		done = to;
+	}
+	frame_zero(s, done, pages);
+}
+
+static int swap_whole(struct swap *s)
 {
 	size_t moved = 0;
 	int r = frame_take(s);
@@ -67,10 +88,7 @@ static int swap_whole(struct swap *s, bool landed)
 		cdm_land_back(&s->l, 0);
 		return r;
 	}
-	if (landed)
-		cdm_copy_large((void *)s->frame, (void *)s->l.land, CDM_HUGE);
-	else if (s->frame_slot)
-		cdm_zero_large((void *)s->frame, CDM_HUGE);
+	frame_fill(s);
 	/* Empty as the range is, this frees its table of small pages (PT_RECLAIM, Linux 6.14), and a huge frame can
 	 * stay whole. */
 	cdm_sys_madvise((void *)s->l.prog, CDM_HUGE, MADV_DONTNEED);
@@ -81,7 +99,7 @@ static int swap_whole(struct swap *s, bool landed)
 	return r;
 }
 
-/* ---- a part of a chunk, or one with holes: small frames for the pages that exist ---- */
+/* ---- a part of a chunk, or one with holes that goes home: small frames for the pages that exist ---- */
 
 /* One run of pages, [i, to), through the reservation at frame. */
 static int swap_run(struct swap *s, size_t i, size_t to, size_t *moved)
@@ -119,8 +137,8 @@ static int swap_sparse(struct swap *s)
 
 static int swap_landed(struct swap *s, bool to_device, size_t holes)
 {
-	if (whole(s) && (holes == 0 || (holes == s->l.len && to_device)))
-		return swap_whole(s, holes == 0);
+	if (whole(s) && (holes == 0 || to_device))
+		return swap_whole(s);
 	return holes == s->l.len ? 0 : swap_sparse(s);
 }
 
@@ -156,6 +174,18 @@ static int uffd_swap(uintptr_t addr, size_t len, bool to_device, size_t *fresh)
 	return r;
 }
 
+/* Small pages go one by one, 10 us each once the process has a second thread to be told (its TLB); the kernel copies them into
+ * a huge one for the price of a few dozen. In one call for all chunks: each waits for every CPU's queue of fresh pages. */
+static void uffd_ready(uintptr_t addr, size_t len)
+{
+	uintptr_t from = cdm_round_up(addr, CDM_HUGE), to = cdm_round_down(addr + len, CDM_HUGE), small;
+
+	if (from >= to || !cdm_device.mem->interchangeable || !cdm_pages_small(from, to - from, &small))
+		return;
+	small = cdm_round_down(small, CDM_HUGE);
+	(void)cdm_sys_madvise((void *)small, to - small, MADV_COLLAPSE);
+}
+
 static int uffd_open(void)
 {
 	int r = cdm_uffd_open(CDM_UFFD_WAIT);
@@ -172,6 +202,7 @@ const struct cdm_mover cdm_mover_move = {
 	.name = "move",
 	.batch = CDM_HUGE,
 	.open = uffd_open,
+	.ready = uffd_ready,
 	.begin = cdm_uffd_register,
 	.end = cdm_uffd_unregister,
 	.swap = uffd_swap,

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <sys/ioctl.h>
+
 #include "offload/base/sys.h"
 
 #define PRESENT_OR_SWAPPED ((uint64_t)3 << 62) /* Documentation/admin-guide/mm/pagemap.rst: bits 63 and 62 */
@@ -37,6 +39,39 @@ int cdm_pages_present(uintptr_t addr, size_t len, uint64_t bits[8])
 		r = present_word(fd, addr + i * CDM_PAGE, pages - i < ENTRIES ? pages - i : ENTRIES, &bits[i / 64]);
 	cdm_sys_close(fd);
 	return r;
+}
+
+/* PAGEMAP_SCAN of Documentation/admin-guide/mm/pagemap.rst: newer than the headers of the oldest distribution supported. */
+struct scan {
+	uint64_t size, flags, start, end, walk_end, regions, room, max_pages;
+	uint64_t inverted, all_of, any_of, report;
+};
+struct scanned {
+	uint64_t start, end, categories;
+};
+#define SCAN _IOWR('f', 16, struct scan)
+#define SCAN_PRESENT 8
+#define SCAN_HUGE 64
+
+bool cdm_pages_small(uintptr_t addr, size_t len, uintptr_t *small)
+{
+	struct scanned found;
+	struct scan s = {.size = sizeof(s),
+			 .start = addr,
+			 .end = addr + len,
+			 .regions = (uintptr_t)&found,
+			 .room = 1,
+			 .max_pages = 1,
+			 .inverted = SCAN_HUGE,
+			 .all_of = SCAN_PRESENT | SCAN_HUGE};
+	int fd = cdm_sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	int r = cdm_sys_ioctl(fd, SCAN, &s);
+	cdm_sys_close(fd);
+	*small = r > 0 ? found.start : 0;
+	return r > 0;
 }
 
 /* Reads a file in pieces and hands each line, without its newline, to fn until that returns true. */

@@ -359,6 +359,7 @@ int cdm_transit_out(struct cdm_region *r, uintptr_t at, uintptr_t end, bool writ
 	int e;
 
 	if (mover) {
+		mover->ready(at, end - at);
 		e = mover->begin(at, end - at); /* a part may have been registered before the kernel refused the rest */
 		e = e ? e : sweep_out(r, at, end, write);
 		mover->end(at, end - at);

@@ -4,8 +4,8 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 
+#include "offload/base/descriptor.h"
 #include "offload/base/sys.h"
 
 /* Newer than the headers of the oldest distribution supported (Linux 5.11 and 6.8 uapi). */
@@ -18,6 +18,7 @@ struct cdm_uffdio_move {
 };
 #define CDM_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #define CDM_UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct cdm_uffdio_move)
+#define CDM_UFFDIO_MOVE_HOLES 2 /* UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES */
 #define CDM_UFFD_FEATURE_MOVE (1 << 16)
 
 static int fd = -1;
@@ -58,21 +59,6 @@ static int device_open(void)
 		return dev;
 	int to = (int)cdm_sys3(SYS_ioctl, dev, CDM_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
 	cdm_sys_close(dev);
-	return to;
-}
-
-/* Out of the way of programs that close or reuse low numbers (daemons, shells). */
-static int raised(int low)
-{
-	struct rlimit64 limit = {0, 0};
-	int high;
-
-	cdm_sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
-	high = limit.rlim_cur > 20000 ? 10000 : (int)(limit.rlim_cur / 2);
-	int to = (int)cdm_sys3(SYS_fcntl, low, F_DUPFD_CLOEXEC, high);
-	if (to < 0)
-		return low;
-	cdm_sys_close(low);
 	return to;
 }
 
@@ -125,7 +111,7 @@ int cdm_uffd_open(enum cdm_uffd_mode mode)
 	int low = descriptor_open(&full);
 	if (low < 0)
 		return low;
-	fd = raised(low);
+	fd = cdm_descriptor_raise(low);
 	mode_of = mode;
 	owner = cdm_sys_getpid();
 	int r = mode == CDM_UFFD_MESSAGES && !full ? -EPERM : api(fd, mode);
@@ -187,14 +173,14 @@ static bool across(int r, size_t *step)
 	return true;
 }
 
-int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
+static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t *moved)
 {
 	size_t step = len;
 
 	*moved = 0;
 	while (*moved < len) {
 		step = step < len - *moved ? step : len - *moved;
-		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = step};
+		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = step, .mode = mode};
 		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
 		if (m.move > 0)
 			*moved += (size_t)m.move;
@@ -202,6 +188,16 @@ int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 			return r;
 	}
 	return 0;
+}
+
+int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
+{
+	return move(dst, src, len, 0, moved);
+}
+
+int cdm_uffd_move_around(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
+{
+	return move(dst, src, len, CDM_UFFDIO_MOVE_HOLES, moved);
 }
 
 int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)

@@ -46,6 +46,8 @@ void cdm_uffd_unregister(uintptr_t addr, size_t len);
 /* Moves the pages of [src, src+len) to dst, which must be registered and empty. Returns 0 when all went, else
  * a negative errno; *moved (never NULL) is the number of bytes that went, from the start. */
 int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
+/* The same around pages without memory, which count as moved. */
+int cdm_uffd_move_around(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
 /* Write-protects the pages that are present, or ends it. */
 int cdm_uffd_protect(uintptr_t addr, size_t len, bool on);
 /* Fills a missing range with zero pages; stops with -EEXIST at one that is there, *filled (never NULL) bytes on. */

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "offload/mem/pages.h"
 #include "tests/unit/engine.h"
 
 #include <criterion/parameterized.h>
@@ -78,6 +79,38 @@ static void holes(void)
 	cr_assert_eq(cdm_counted(&cdm_stats.first_touch) + cdm_counted(&cdm_stats.to_device), len);
 	cr_assert_eq(cdm_residency_home((uintptr_t)p, len), 0);
 	cr_assert(filled(p + 2 * MIB / 8, MIB, 1));
+}
+
+/* A matrix whose columns are apart: three of four pages exist, one by one. They go in one piece, huge, whether or not the kernel may
+ * make a huge page of them before; frames that have served before leave nothing in the holes. */
+static void columns_apart(bool collapsible)
+{
+	size_t len = 8 * MIB, pages = len / CDM_PAGE;
+	uint64_t *used = cdm_block_alloc(len, 1, false, NULL), *p = cdm_block_alloc(len, 1, false, NULL), bits[8];
+	uintptr_t small;
+
+	fill(used, len, 3);
+	cr_assert_eq(fetch(used, len), 0); /* leaves its frames to the next */
+	cr_assert_eq(cdm_sys_madvise(p, len, MADV_NOHUGEPAGE), 0);
+	for (size_t i = 0; i < pages; i++)
+		if (i % 4)
+			p[i * 512 + i % 512] = i;
+	if (collapsible)
+		cr_assert_eq(cdm_sys_madvise(p, len, MADV_HUGEPAGE), 0);
+	cr_assert_eq(fetch(p, len), 0);
+	cr_assert_eq(resident(p), len);
+	for (size_t at = 0; at < len; at += 2 * MIB) {
+		cr_assert_eq(cdm_pages_present((uintptr_t)p + at, 2 * MIB, bits), 0);
+		for (int i = 0; i < 8; i++)
+			cr_assert_eq(bits[i], UINT64_MAX);
+	}
+	cr_assert_not(cdm_pages_small((uintptr_t)p, len, &small));
+	for (int home = 0; home < 2; home++) {
+		for (size_t i = 0; i < len / 8; i++)
+			cr_assert_eq(p[i], i / 512 % 4 && i % 512 == i / 512 % 512 ? i / 512 : 0, "word %zu", i);
+		cr_assert_eq(cdm_residency_home((uintptr_t)p, len), 0);
+	}
+	cr_assert(cdm_regions_valid());
 }
 
 /* The hot ones of many stay, be they the first to come or the last: more of them than eviction looks at for one victim. */
@@ -253,6 +286,8 @@ static void strided(int policy)
 
 BOTH(round_trips, round_trips())
 BOTH(holes, holes())
+BOTH(columns_apart, columns_apart(false))
+BOTH(columns_apart_collapsed, columns_apart(true))
 BOTH(eviction, eviction())
 BOTH(eviction_of_the_last_to_come, eviction_of_cold(0))
 BOTH(eviction_of_the_first_to_come, eviction_of_cold(120))
