@@ -24,7 +24,7 @@ struct instance {
 	_Atomic int state; /* enum; what follows is constant once it is OPEN, but for the library's thread count */
 	struct cdm_blas_library lib;
 	void *entry[CDM_MAX_ROUTINES];
-	cdm_counter calls;
+	cdm_counter calls, wanted;
 };
 enum { CLOSED, OPEN, FAILED };
 
@@ -245,10 +245,10 @@ static int kind_of(const struct cdm_call *c)
 	return c->routine * CDM_CLASSES + cdm_plan_class(c->flops);
 }
 
-/* The library for a call that may use so many threads. What lacks the routine, or cannot be opened, is not for it. */
-static struct instance *choose(const struct cdm_call *c, bool alone)
+/* What lacks the routine, or cannot be opened, is not for the call. */
+static struct instance *choose(const struct cdm_call *c, int setting)
 {
-	struct instance *i = instance_get(setting_for(c, alone));
+	struct instance *i = instance_get(setting);
 
 	return i && has(i, c->routine) ? i : NULL;
 }
@@ -263,16 +263,33 @@ static int run_in(struct instance *i, struct cdm_call *c)
 	return ret;
 }
 
+/* The best setting; but a library takes 5 ms to open, some percent of this work. Until calls have wanted it that much, the first
+ * one computes them. */
+#define WORTH_OPENING 300000000u
+
+static int best_setting(const struct cdm_call *c)
+{
+	int n = setting_for(c, false);
+	struct instance *i = &blas.instance[n];
+
+	if (atomic_load_explicit(&i->state, memory_order_relaxed) == CLOSED) {
+		cdm_count(&i->wanted, (uint64_t)c->flops);
+		if (cdm_counted(&i->wanted) < WORTH_OPENING)
+			return 0;
+	}
+	return n;
+}
+
 /* Where every setting can be used: the one that the plan names, with the team or alone. */
 static int run_planned(struct cdm_call *c)
 {
 	struct cdm_seat seat;
-	int best = setting_for(c, false);
+	int best = best_setting(c);
 
 	cdm_team_enter(&seat, blas.choice.plan.setting[best].threads, kind_of(c), c->flops);
-	struct instance *i = choose(c, seat.threads == 1);
+	struct instance *i = choose(c, seat.threads == 1 ? setting_for(c, true) : best);
 	if (!i)
-		i = choose(c, true);
+		i = choose(c, setting_for(c, true));
 	bool team = i && seat.threads > 1 && i->lib.most > 1;
 	if (team && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);

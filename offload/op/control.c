@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "offload/base/config.h"
+#include "offload/base/descriptor.h"
 #include "offload/base/fmt.h"
 #include "offload/base/log.h"
 #include "offload/base/stats.h"
@@ -39,20 +39,6 @@ static ino_t inode_of(int descriptor)
 	return cdm_sys3(SYS_fstat, descriptor, (long)&st, 0) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
 }
 
-/* Out of the way of programs that close or reuse low numbers. */
-static int raised(int low)
-{
-	struct rlimit64 limit = {0, 0};
-
-	cdm_sys6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
-	int high = limit.rlim_cur > 20000 ? 10000 : (int)(limit.rlim_cur / 2);
-	int to = (int)cdm_sys3(SYS_fcntl, low, F_DUPFD_CLOEXEC, high);
-	if (to < 0)
-		return low;
-	cdm_sys_close(low);
-	return to;
-}
-
 static bool bind_name(int s)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -74,7 +60,7 @@ static bool socket_open(void)
 		cdm_sys_close(s);
 		return false;
 	}
-	fd = raised(s);
+	fd = cdm_descriptor_raise(s);
 	inode = inode_of(fd);
 	return inode != 0;
 }
@@ -225,21 +211,25 @@ static void clear(void)
 	cdm_thread_forget(&thread);
 }
 
+void cdm_control_prepare(void)
+{
+	if (cdm_config.control && !atomic_load(&started) && !socket_ours())
+		(void)socket_open();
+}
+
 void cdm_control_start(void)
 {
 	if (!cdm_config.control || atomic_load_explicit(&started, memory_order_relaxed) ||
 	    atomic_exchange(&started, true))
 		return;
-	if (socket_open() && cdm_thread_start(&thread, thread_main))
+	if ((socket_ours() || socket_open()) && cdm_thread_start(&thread, thread_main))
 		return;
 	clear();
 	cdm_log(CDM_LOG_INFO, "no control from outside: its socket or its thread cannot be had");
 }
 
-void cdm_control_after_fork(void)
+void cdm_control_reset(void)
 {
-	if (!atomic_load(&started))
-		return;
 	clear();
 	atomic_store(&started, false);
 }

@@ -13,10 +13,12 @@
 #ifndef CDM_OP_CONTROL_H
 #define CDM_OP_CONTROL_H
 
+/* Opens the socket: best before the process has more threads than one (base/descriptor.h). One thread at a time. */
+void cdm_control_prepare(void);
 /* Starts the thread, once; where that fails, nobody can control this process from outside, and nothing else changes.
  * Called when the device comes into use: a program that never uses it gets no thread. A load when started. */
 void cdm_control_start(void);
-/* Fork child: closes and frees what the parent's thread used here. The next cdm_control_start() starts anew. */
-void cdm_control_after_fork(void);
+/* Fork child, or nothing to control: closes and frees what the parent's thread used, or prepare opened. The next cdm_control_start() starts anew. */
+void cdm_control_reset(void);
 
 #endif

@@ -134,6 +134,7 @@ static void compute_open(const struct cdm_call *call)
 	uint64_t mask;
 
 	cdm_forward_prepare();
+	cdm_control_prepare();
 	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
 		cdm_residency_ready();
 	cdm_sys_block_sent(&mask); /* for the library's threads, which are not for the program's handlers to run on */
@@ -144,6 +145,7 @@ static void compute_open(const struct cdm_call *call)
 		cdm_log_once(CDM_LOG_INFO,
 			     "no compute library can be opened (error %d): calls run on the program's own", -r);
 		nothing_offloaded(CDM_DECLINE_NO_LIBRARY);
+		cdm_control_reset();
 	} else if (cdm_config.min_work < 0) {
 		set_crossover(call);
 	}

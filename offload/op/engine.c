@@ -331,7 +331,7 @@ void cdm_engine_fork_bare_child(void)
 	cdm_lock_reset(&removal);
 	cdm_dispatch_break_compute();
 	cdm_inflight_child();
-	cdm_control_after_fork();
+	cdm_control_reset();
 }
 
 void cdm_engine_fork_parent(void)
@@ -370,5 +370,5 @@ void cdm_engine_fork_child(void)
 	if (forwarded && drained && !cdm_map_frozen) /* else small calls stay with the program's own library, too */
 		cdm_forward_child();
 	cdm_stage_after_fork();
-	cdm_control_after_fork();
+	cdm_control_reset();
 }

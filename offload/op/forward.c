@@ -11,9 +11,10 @@
 #include "offload/op/dispatch.h"
 #include "offload/op/inflight.h"
 
-/* Flops of small calls that are worth some 20 ms, what a library takes to open; and 2 s, what calibration takes. */
+/* Flops of small calls that are worth some 20 ms, what the first library takes to open; 5 ms, a further one; and 2 s, what
+ * calibration takes. */
 #define WORTH_OPENING 50000000u
-#define WORTH_ASKING 1000000u /* once the libraries are open */
+#define WORTH_ASKING 15000000u
 #define WORTH_MEASURING 20000000000u
 #define PATIENCE_NS 100000000u
 #define BEFORE_OPEN 700000 /* the limit, before it is measured */
@@ -89,7 +90,7 @@ static bool started(int routine, const void *site, uint64_t work)
 {
 	if (atomic_load_explicit(&cdm_forward_table, memory_order_acquire))
 		return true;
-	if ((work < WORTH_OPENING && !cdm_dispatch_compute_open()) || !cdm_lock_try(&starting))
+	if (work < atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed) || !cdm_lock_try(&starting))
 		return false;
 	bool open = atomic_load(&cdm_forward_table) || (!failed && open_way(routine, site, work));
 	cdm_lock_drop(&starting);
