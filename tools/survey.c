@@ -5,6 +5,7 @@
 
 #include "offload/base/fmt.h"
 #include "offload/base/stats.h"
+#include "offload/dev/calibrate.h"
 #include "offload/dev/dev.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 #define FAR_BEHIND 4.0      /* not measured for the next classes of the family, either */
 #define PREFER 1.03         /* one thread is taken when it is no slower than this */
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
+#define PREFER_ALIKE 1.01   /* one core type for all, unless another brings more than this */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
 #define WORTH_OPENING 1.05  /* mean gain that pays for another library */
 
@@ -212,6 +214,14 @@ static double gain_of(const struct survey *s, unsigned kept, int with)
 	return g.points ? exp(g.sum / g.points) : 1;
 }
 
+/* The same code as the first candidate's, but for the number of threads. */
+static bool like_first(const struct survey *s, int c)
+{
+	const struct measured *first = s->candidate[0].process, *p = s->candidate[c].process;
+
+	return !strcmp(first->library, p->library) && !strcmp(first->asked, p->asked);
+}
+
 static int best_addition(const struct survey *s, unsigned kept, bool one_thread, double *gain)
 {
 	int best = -1;
@@ -220,7 +230,7 @@ static int best_addition(const struct survey *s, unsigned kept, bool one_thread,
 	for (int c = 0; c < s->candidates; c++) {
 		if (kept & 1u << c || (one_thread && s->candidate[c].threads != 1))
 			continue;
-		double g = gain_of(s, kept, c);
+		double g = gain_of(s, kept, c) * (like_first(s, c) ? PREFER_ALIKE : 1);
 		if (g > *gain) {
 			*gain = g;
 			best = c;
@@ -256,6 +266,14 @@ static void choose_settings(const struct survey *s, struct cdm_plan *plan, int *
 	}
 }
 
+/* A call for several threads is an operation of the device; one for a single thread is forwarded while it is small. */
+static double cost_of(const struct cdm_setting *setting, double seconds, bool disturbed)
+{
+	if (setting->threads == 1)
+		return seconds;
+	return (seconds + CDM_DISPATCH_S) * (disturbed ? PREFER_BUSY : PREFER);
+}
+
 /* The setting for a point; one: of those with one thread. -1: none of them was measured there. */
 static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds, bool one)
 {
@@ -266,7 +284,7 @@ static int winner(const struct survey *s, const struct cdm_plan *plan, const int
 		double t = seconds[order[i]];
 		if (t <= 0 || (one && plan->setting[i].threads != 1))
 			continue;
-		t *= plan->setting[i].threads == 1 ? 1 : s->disturbed ? PREFER_BUSY : PREFER;
+		t = cost_of(&plan->setting[i], t, s->disturbed);
 		if (t * (best >= 0 && plan->setting[i].threads == plan->setting[best].threads ? PREFER_EARLIER : 1) <
 		    least) {
 			least = t;
