@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "offload/base/cpu.h"
+
 #define STEP 128u         /* bytes a round: two cache lines */
 #define LEAST (16u << 10) /* shorter copies are left to libc */
 
@@ -52,7 +54,7 @@ __attribute__((target("avx"))) static void zero_avx(char *dst, size_t len)
 
 static int fast(const void *a, const void *b, size_t len)
 {
-	return !(((uintptr_t)a | (uintptr_t)b) & 63) && len >= LEAST && __builtin_cpu_supports("avx");
+	return !(((uintptr_t)a | (uintptr_t)b) & 63) && len >= LEAST && cdm_cpu() & CDM_CPU_AVX;
 }
 
 void cdm_copy_large(void *dst, const void *src, size_t len)

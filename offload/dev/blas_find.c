@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "offload/base/cpu.h"
 #include "offload/base/fmt.h"
 #include "offload/base/sys.h"
 
@@ -288,20 +289,16 @@ int cdm_blas_core_types(const char **types, int max)
 #define TYPE(name, can)                                                                                                \
 	if ((can) && n < max)                                                                                          \
 	types[n++] = (name)
-	__builtin_cpu_init();
-	bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-	bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-	bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+	unsigned cpu = cdm_cpu(), amd = cpu & CDM_CPU_AMD, avx2 = cpu & CDM_CPU_AVX2;
 
-	TYPE("SapphireRapids", bf16 && !__builtin_cpu_is("amd"));
-	TYPE("Cooperlake", bf16);
-	TYPE("SkylakeX", avx512);
-	TYPE("Zen", avx2 && __builtin_cpu_is("amd"));
+	TYPE("SapphireRapids", cpu & CDM_CPU_BF16 && !amd);
+	TYPE("Cooperlake", cpu & CDM_CPU_BF16);
+	TYPE("SkylakeX", cpu & CDM_CPU_AVX512);
+	TYPE("Zen", avx2 && amd);
 	TYPE("Haswell", avx2);
-	TYPE("Zen", avx2 && !__builtin_cpu_is("amd"));
-	TYPE("Sandybridge", !avx2 && __builtin_cpu_supports("avx"));
-	TYPE("Nehalem", !__builtin_cpu_supports("avx") && __builtin_cpu_supports("sse4.2"));
+	TYPE("Zen", avx2 && !amd);
+	TYPE("Sandybridge", cpu & CDM_CPU_AVX && !avx2);
+	TYPE("Nehalem", cpu & CDM_CPU_SSE42 && !(cpu & CDM_CPU_AVX));
 #undef TYPE
 	return n;
 }

@@ -1,10 +1,10 @@
 /* Whether the kernels can run, and where they are worth it. This file is compiled for any x86-64. */
+#include "offload/base/cpu.h"
 #include "offload/tiny/tiny.h"
 
 bool cdm_tiny_usable(void)
 {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	return cdm_cpu() & CDM_CPU_AVX2;
 }
 
 /* Measured by tests/bench/tiny.c on a Zen 3 (2 cores, shared), square operands in the first cache. How many times faster
