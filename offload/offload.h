@@ -217,8 +217,25 @@ static inline int cdm_forward_class(uint64_t work)
 	int n = work < 64 ? 0 : (63 - __builtin_clzll(work) - 6) / 2;
 	return n < CDM_FORWARD_CLASSES ? n : CDM_FORWARD_CLASSES - 1;
 }
-typedef void *cdm_forward_row[2][CDM_FORWARD_CLASSES]; /* [cblas] */
-extern cdm_forward_row *_Atomic cdm_forward_table;     /* by routine; NULL: nothing is forwarded yet */
+/* Of the result, rows x columns, and of the sums that each element is, the depth. One is far from another from a factor of 4. */
+enum cdm_aspect { CDM_SQUARE, CDM_TALL, CDM_WIDE, CDM_DEEP, CDM_FLAT, CDM_ASPECTS };
+static inline enum cdm_aspect cdm_aspect(uint64_t rows, uint64_t cols, uint64_t depth)
+{
+	const uint64_t far = 4;
+
+	if (rows >= far * cols)
+		return CDM_TALL;
+	if (cols >= far * rows)
+		return CDM_WIDE;
+	if (depth >= far * (rows > cols ? rows : cols))
+		return CDM_DEEP;
+	return depth * far <= (rows < cols ? rows : cols) ? CDM_FLAT : CDM_SQUARE;
+}
+struct cdm_forward {
+	void *fn[2][CDM_FORWARD_CLASSES]; /* [cblas] */
+	uint16_t team[CDM_ASPECTS], any;  /* bit per class: work for several threads, for this aspect, for some */
+};
+extern struct cdm_forward *_Atomic cdm_forward_table; /* by routine; NULL: nothing is forwarded yet */
 /* Readies forwarding, if work flops of small calls are worth what that costs now, and introduces the thread to the libraries. True:
  * the table is there. routine, site: of the call that asks. */
 bool cdm_forward_start(int routine, const void *site, uint64_t work);

@@ -95,12 +95,23 @@ static inline bool visit(struct cdm_caller *self)
 	return false;
 }
 
-/* The library's function, to be called; NULL: there is none, or not now. */
-static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot, uint64_t work)
+/* Of the matrix that shapes the call, as plan.c has it. */
+static enum cdm_aspect aspect_of(const struct cdm_quick *q)
 {
-	cdm_forward_row *table = atomic_load_explicit(&cdm_forward_table, memory_order_relaxed);
-	void *fn = table[slot->routine][slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(work)];
+	uint64_t rows = (uint64_t)(q->m ? q->m : q->n), cols = (uint64_t)q->n, least = rows < cols ? rows : cols;
 
+	return cdm_aspect(rows, cols, q->k ? (uint64_t)q->k : least);
+}
+
+/* The library's function, to be called; NULL: there is none, or not now. */
+static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot, const struct cdm_quick *q)
+{
+	const struct cdm_forward *row = &atomic_load_explicit(&cdm_forward_table, memory_order_relaxed)[slot->routine];
+	int size = cdm_forward_class(q->work);
+	void *fn = row->fn[slot->flags & CDM_SLOT_CBLAS][size];
+
+	if (row->any >> size & 1 && row->team[aspect_of(q)] >> size & 1)
+		return NULL;
 	if (!fn || !visit(self))
 		return NULL;
 	cdm_count_kind(self, slot->routine, CDM_STAYS_FORWARDED);
@@ -142,7 +153,7 @@ static inline void *look_quick(const struct cdm_regs *regs, struct cdm_slot *slo
 		return NULL;
 	if (cdm_quick_tiny(&q, slot->routine))
 		return done(self, slot);
-	return visits ? forward(self, slot, q.work) : NULL;
+	return visits ? forward(self, slot, &q) : NULL;
 }
 
 /* A call with a list that is read. Apart, so that other calls pay nothing for it. */

@@ -335,13 +335,19 @@ static void *blas_small(int routine, bool cblas, int size)
 	if (family < 0 || atomic_load(&blas.single))
 		return NULL;
 	int type = cdm_routines[routine].type, n = plan->alone[family][type][CDM_SQUARE][size];
-	bool for_team = plan->setting[plan->best[family][type][CDM_SQUARE][size]].threads > 1;
-	if (for_team && cdm_plan_work(size) / 2 >= (double)blas.choice.crossover / CDM_REFERENCE_SPEED)
-		return NULL;
 	struct instance *i = plan->setting[n].threads == 1 ? instance_get(n) : NULL;
 	if (!i || i->lib.wide || i->lib.omp_set_threads)
 		return NULL;
 	return cblas ? cdm_blas_cblas_entry(&i->lib, cdm_routines[routine].name) : i->entry[routine];
+}
+
+static bool blas_for_team(int routine, enum cdm_aspect aspect, int size)
+{
+	int family = blas.family[routine];
+	const struct cdm_plan *plan = &blas.choice.plan;
+
+	return family >= 0 && cdm_plan_work(size) / 2 >= (double)blas.choice.crossover / CDM_REFERENCE_SPEED &&
+	       plan->setting[plan->best[family][cdm_routines[routine].type][aspect][size]].threads > 1;
 }
 
 static void blas_greet(void)
@@ -476,6 +482,7 @@ const struct cdm_compute_ops cdm_compute_blas = {
 	.crossover = blas_crossover,
 	.prepared = blas_prepared,
 	.small = blas_small,
+	.for_team = blas_for_team,
 	.greet = blas_greet,
 	.is_small = blas_is_small,
 	.library = blas_library,

@@ -60,9 +60,11 @@ struct cdm_compute_ops {
 	/* Whether open() takes milliseconds, not seconds: nothing has to be measured first. */
 	bool (*prepared)(void);
 	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes square shapes of a class of work
-	 * (plan.h) best on one thread and on the host's memory. NULL: none, or more threads are better and the work is enough for an
-	 * operation where the host's library is reference BLAS. Opens libraries if need be. */
+	 * (plan.h) best on one thread and on the host's memory. NULL: none. Opens libraries if need be. */
 	void *(*small)(int routine, bool cblas, int size);
+	/* Several threads are better for calls of this aspect and class, and the work is enough for an operation where the host's
+	 * library is reference BLAS. */
+	bool (*for_team)(int routine, enum cdm_aspect aspect, int size);
 	/* Tells the libraries of small() of the calling thread. */
 	void (*greet)(void);
 	/* path is the library of most of them, with this core type. */

@@ -54,19 +54,6 @@ double cdm_plan_work(int size)
 	return (double)(2ull << (CDM_CLASS_LEAST + 2 * size));
 }
 
-enum cdm_aspect cdm_plan_aspect(double rows, double cols, double depth)
-{
-	const double far = 4;
-
-	if (rows >= far * cols)
-		return CDM_TALL;
-	if (cols >= far * rows)
-		return CDM_WIDE;
-	if (depth >= far * (rows > cols ? rows : cols))
-		return CDM_DEEP;
-	return depth * far <= (rows < cols ? rows : cols) ? CDM_FLAT : CDM_SQUARE;
-}
-
 /* The result of a matrix routine; the matrix of a vector routine. */
 static const struct cdm_operand *shaping(const struct cdm_call *call)
 {
@@ -93,7 +80,7 @@ enum cdm_aspect cdm_plan_aspect_of(const struct cdm_call *call, int family)
 	if (family == CDM_FAMILY_GEMM || family == CDM_FAMILY_SYRK)
 		depth = call->flops / (cdm_scalar_complex(cdm_routines[call->routine].type) ? 8 : 2) / rows / cols *
 			(family == CDM_FAMILY_SYRK ? 2 : 1);
-	return cdm_plan_aspect(rows, cols, depth);
+	return cdm_aspect((uint64_t)o->rows, (uint64_t)o->cols, depth < 0x1p62 ? (uint64_t)(depth + 0.5) : 1ull << 62);
 }
 
 static bool in_range(const cdm_plan_table *table, const struct cdm_plan *plan, bool alone)

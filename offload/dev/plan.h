@@ -24,8 +24,6 @@ enum cdm_family {
 };
 extern const char *const cdm_family_name[CDM_FAMILIES];
 
-/* Of the result, rows x columns, and of the sums that each element is, the depth. One is far from another from a factor of 4. */
-enum cdm_aspect { CDM_SQUARE, CDM_TALL, CDM_WIDE, CDM_DEEP, CDM_FLAT, CDM_ASPECTS };
 extern const char *const cdm_aspect_name[CDM_ASPECTS];
 
 /* Work is sorted into classes by powers of 4, from 64 flops on: a factor of 1.6 in the order of a matrix. */
@@ -57,7 +55,6 @@ int cdm_plan_family(const char *routine);
 int cdm_plan_class(double flops);
 /* Flops in the middle of a class, for real types. */
 double cdm_plan_work(int size);
-enum cdm_aspect cdm_plan_aspect(double rows, double cols, double depth);
 enum cdm_aspect cdm_plan_aspect_of(const struct cdm_call *call, int family);
 
 /* The first setting with one thread, or 0: what the table `alone` names where nothing else is known. */

@@ -1,6 +1,7 @@
 #include "offload/op/forward.h"
 
 #include <linux/membarrier.h>
+#include <string.h>
 #include <time.h>
 
 #include "offload/base/arena.h"
@@ -21,7 +22,7 @@
 
 _Atomic uint64_t cdm_quick_limit;
 _Atomic uint64_t cdm_forward_ask = WORTH_OPENING;
-cdm_forward_row *_Atomic cdm_forward_table;
+struct cdm_forward *_Atomic cdm_forward_table;
 
 static uint64_t limit;      /* cdm_quick_limit while the way is open */
 static _Atomic bool closed; /* a fork is going on */
@@ -62,14 +63,26 @@ void cdm_forward_limit(uint64_t flops)
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
-static cdm_forward_row *make_table(void)
+static void fill_class(struct cdm_forward *row, int routine, int size)
 {
-	cdm_forward_row *table = cdm_arena_alloc((size_t)cdm_routine_count * sizeof(*table));
+	for (int cblas = 0; cblas < 2; cblas++)
+		row->fn[cblas][size] = cdm_device.compute->small(routine, cblas, size);
+	for (int aspect = 0; aspect < CDM_ASPECTS; aspect++)
+		if (cdm_device.compute->for_team(routine, (enum cdm_aspect)aspect, size)) {
+			row->team[aspect] |= (uint16_t)(1u << size);
+			row->any |= (uint16_t)(1u << size);
+		}
+}
 
-	for (int r = 0; table && r < cdm_routine_count; r++)
-		for (int cblas = 0; cblas < 2; cblas++)
-			for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
-				table[r][cblas][size] = cdm_device.compute->small(r, cblas, size);
+static struct cdm_forward *make_table(void)
+{
+	struct cdm_forward *table = cdm_arena_alloc((size_t)cdm_routine_count * sizeof(*table));
+
+	for (int r = 0; table && r < cdm_routine_count; r++) {
+		memset(&table[r], 0, sizeof(table[r]));
+		for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
+			fill_class(&table[r], r, size);
+	}
 	return table;
 }
 
@@ -79,7 +92,7 @@ static bool open_way(int routine, const void *site, uint64_t work)
 		return false;
 	if (!cdm_dispatch_compute(routine, site)) /* another thread may be opening it: asked again later */
 		return false;
-	cdm_forward_row *table = registered ? make_table() : NULL;
+	struct cdm_forward *table = registered ? make_table() : NULL;
 	failed = !table;
 	atomic_store(&cdm_forward_table, table);
 	return table;

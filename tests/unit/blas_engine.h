@@ -234,7 +234,7 @@ void cdm_call_host_end(int routine, uint64_t begun)
 /* Small calls are neither computed at once nor forwarded here: prog/quick compares those. */
 _Atomic uint64_t cdm_quick_limit;
 _Atomic uint64_t cdm_forward_ask;
-cdm_forward_row *_Atomic cdm_forward_table;
+struct cdm_forward *_Atomic cdm_forward_table;
 bool cdm_forward_start(int routine, const void *site, uint64_t work)
 {
 	(void)routine, (void)site, (void)work;

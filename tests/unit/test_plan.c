@@ -37,12 +37,12 @@ Test(plan, classes)
 
 Test(plan, aspects)
 {
-	cr_assert_eq(cdm_plan_aspect(100, 100, 100), CDM_SQUARE);
-	cr_assert_eq(cdm_plan_aspect(399, 100, 100), CDM_SQUARE);
-	cr_assert_eq(cdm_plan_aspect(400, 100, 100), CDM_TALL);
-	cr_assert_eq(cdm_plan_aspect(100, 400, 1), CDM_WIDE);
-	cr_assert_eq(cdm_plan_aspect(100, 100, 400), CDM_DEEP);
-	cr_assert_eq(cdm_plan_aspect(100, 100, 25), CDM_FLAT);
+	cr_assert_eq(cdm_aspect(100, 100, 100), CDM_SQUARE);
+	cr_assert_eq(cdm_aspect(399, 100, 100), CDM_SQUARE);
+	cr_assert_eq(cdm_aspect(400, 100, 100), CDM_TALL);
+	cr_assert_eq(cdm_aspect(100, 400, 1), CDM_WIDE);
+	cr_assert_eq(cdm_aspect(100, 100, 400), CDM_DEEP);
+	cr_assert_eq(cdm_aspect(100, 100, 25), CDM_FLAT);
 }
 
 Test(plan, simple_plans_are_valid)
