@@ -1,7 +1,6 @@
 /* The first instructions of a function, and the same instructions at another address.
  *
- * decode.c is the only user of capstone, which is opened when first needed (never a DT_NEEDED) and built against none
- * of its headers. What capstone answers is a length and where a displacement lies; what an instruction means for
+ * What capstone answers (disassembler.h) is a length and where a displacement lies; what an instruction means for
  * relocation is read from its bytes, and a relocated operand is decoded once more and compared.
  */
 #ifndef CDM_SHIM_DECODE_H
