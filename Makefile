@@ -120,7 +120,7 @@ $(PATCH_BIN): tests/patch/static_blas.c tests/patch/survey.h $(PATCH_OBJ)
 fuzz:
 	@mkdir -p $B/fuzz/corpus
 	$Qclang -std=gnu11 -O1 -g -I. -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-o $B/fuzz/decode tests/patch/fuzz_decode.c shim/decode.c shim/disassembler.c $(filter-out shim/%,$(BASE_SRC)) -ldl -lm
+		-o $B/fuzz/decode tests/patch/fuzz_decode.c shim/decode.c shim/disassembler.c $(filter-out offload/tiny/%,$(BASE_SRC)) -ldl -lm
 	$Q$B/fuzz/decode -max_len=96 -max_total_time=$(or $(FUZZ_SECONDS),60) -artifact_prefix=$B/fuzz/ $B/fuzz/corpus
 
 SAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
