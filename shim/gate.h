@@ -51,7 +51,7 @@ struct cdm_slot {
 	uint8_t words;                /* stack arguments of a call through this slot */
 	uint16_t routine, coef;       /* the work of a call is at most coef * dim[0] * dim[1] * dim[2] flops */
 	uint8_t variant, flags, level;
-	uint8_t own_library;  /* slot.c */
+	uint8_t own_library;  /* slot_kind.c */
 	uint8_t dims, dim[3]; /* how many, and where */
 	bool linked;
 	uint16_t link; /* slot.c: the next slot that keeps something, as index + 1 */

@@ -1,4 +1,4 @@
-/* Finding originals. See slot.h. */
+/* Finding originals, and keeping what was found. See slot.h. */
 #include "shim/slot.h"
 
 #include <dlfcn.h>
@@ -7,141 +7,19 @@
 #include <string.h>
 
 #include "offload/base/arena.h"
-#include "offload/base/fmt.h"
 #include "offload/base/lock.h"
 #include "offload/base/log.h"
-#include "offload/base/mapped.h"
-#include "shim/blas_args.h"
 #include "shim/elf.h"
 #include "shim/hook.h"
 #include "shim/patch.h"
-#include "shim/quick.h"
+#include "shim/slot_parts.h"
 #include "shim/stub.h"
 
 struct cdm_slot cdm_slots[CDM_BLAS_COUNT * CDM_VARIANTS];
 
-/* Guards what is kept of slots, and the libraries' widths. A leaf: nothing is called with it held. Calls only try it, for a signal
+/* Guards what is kept of slots. A leaf: nothing is called with it held. Calls only try it, for a signal
  * handler's may have interrupted the holder; dlclose(), which is not for handlers, waits. */
 static cdm_lock lock;
-
-/* ---- names ------------------------------------------------------------------------------------------ */
-
-/* clang-format off */
-/* The text before and after the name, by variant. */
-static const struct { char prefix[13], suffix[5]; } spelling[CDM_VARIANTS] = {
-	[CDM_VARIANT_F] = {"", "_"},
-	[CDM_VARIANT_F_BARE] = {"", ""},
-	[CDM_VARIANT_F_64U] = {"", "64_"},
-	[CDM_VARIANT_F_U64U] = {"", "_64_"},
-	[CDM_VARIANT_F_U64] = {"", "_64"},
-	[CDM_VARIANT_F_64] = {"", "64"},
-	[CDM_VARIANT_F_SCIPY] = {"scipy_", "_"},
-	[CDM_VARIANT_F_SCIPY_64U] = {"scipy_", "64_"},
-	[CDM_VARIANT_F_SCIPY_U64U] = {"scipy_", "_64_"},
-	[CDM_VARIANT_C] = {"cblas_", ""},
-	[CDM_VARIANT_C_64U] = {"cblas_", "64_"},
-	[CDM_VARIANT_C_U64U] = {"cblas_", "_64_"},
-	[CDM_VARIANT_C_U64] = {"cblas_", "_64"},
-	[CDM_VARIANT_C_64] = {"cblas_", "64"},
-	[CDM_VARIANT_C_SCIPY] = {"scipy_cblas_", ""},
-	[CDM_VARIANT_C_SCIPY_64U] = {"scipy_cblas_", "64_"},
-};
-
-enum { DOORS_F, DOORS_FC, DOORS_FS };
-static const uint8_t doors_of[CDM_BLAS_COUNT] = {
-#define CDM_ROUTINE(name, type, shape, doors) [CDM_BLAS_##name] = DOORS_##doors,
-#include "shim/blas.def"
-};
-/* clang-format on */
-
-static bool is_wide(int variant)
-{
-	return strstr(spelling[variant].suffix, "64");
-}
-
-static bool is_bare(int variant)
-{
-	return variant == CDM_VARIANT_F_BARE || variant == CDM_VARIANT_F_64;
-}
-
-static bool is_cblas(int variant)
-{
-	return variant >= CDM_VARIANT_C;
-}
-
-static const char *middle(int routine, int variant)
-{
-	return is_cblas(variant) && doors_of[routine] == DOORS_FS ? "_sub" : "";
-}
-
-void cdm_slot_name(char name[CDM_SLOT_NAME], int routine, int variant)
-{
-	cdm_fmt(name, CDM_SLOT_NAME, "%s%s%s%s", spelling[variant].prefix, cdm_blas_table[routine].name,
-		middle(routine, variant), spelling[variant].suffix);
-}
-
-/* Routine identifiers + 1 by the hash of their names, open addressing; made on first use, by whoever comes first. */
-#define HASH_SIZE 1024
-_Static_assert(CDM_BLAS_COUNT <= HASH_SIZE / 2, "room to probe");
-static uint16_t table[HASH_SIZE];
-static _Atomic bool table_made;
-
-static unsigned hash(const char *name, size_t len)
-{
-	unsigned h = 2166136261u; /* FNV-1a */
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)name[i]) * 16777619u;
-	return (h ^ h >> 15) % HASH_SIZE;
-}
-
-/* Two threads at once store the same values in the same order. */
-static void make_table(void)
-{
-	for (int r = 0; r < CDM_BLAS_COUNT; r++) {
-		const char *name = cdm_blas_table[r].name;
-		unsigned h = hash(name, strlen(name));
-		while (table[h] && table[h] != r + 1)
-			h = (h + 1) % HASH_SIZE;
-		table[h] = (uint16_t)(r + 1);
-	}
-	atomic_store_explicit(&table_made, true, memory_order_release);
-}
-
-/* The routine called by the first len characters of name, or -1. */
-static int routine_named(const char *name, size_t len)
-{
-	if (!atomic_load_explicit(&table_made, memory_order_acquire))
-		make_table();
-	for (unsigned h = hash(name, len); table[h]; h = (h + 1) % HASH_SIZE) {
-		const char *other = cdm_blas_table[table[h] - 1].name;
-		if (!strncmp(name, other, len) && !other[len])
-			return table[h] - 1;
-	}
-	return -1;
-}
-
-bool cdm_slot_parse(const char *name, int *routine, int *variant)
-{
-	size_t len = strlen(name);
-
-	if (len < 4 || len >= CDM_SLOT_NAME)
-		return false;
-	for (int v = 0; v < CDM_VARIANTS; v++) {
-		size_t p = strlen(spelling[v].prefix), s = strlen(spelling[v].suffix);
-		if (len <= p + s || strncmp(name, spelling[v].prefix, p) || strcmp(name + len - s, spelling[v].suffix))
-			continue;
-		size_t n = len - p - s;
-		bool sub = is_cblas(v) && n > 4 && !strncmp(name + p + n - 4, "_sub", 4);
-		int r = routine_named(name + p, sub ? n - 4 : n);
-		if (r < 0 || sub != (middle(r, v)[0] != 0) || (is_cblas(v) && doors_of[r] == DOORS_F))
-			continue;
-		*routine = r;
-		*variant = v;
-		return true;
-	}
-	return false;
-}
 
 /* ---- modules ---------------------------------------------------------------------------------------- */
 
@@ -212,149 +90,6 @@ bool cdm_module_extent(uintptr_t addr, uintptr_t *lo, uintptr_t *len)
 	*lo = e.lo;
 	*len = e.hi - e.lo;
 	return true;
-}
-
-static bool same_module(const void *a, const void *b)
-{
-	Dl_info ia, ib;
-
-	return dladdr(a, &ia) && dladdr(b, &ib) && ia.dli_fbase == ib.dli_fbase;
-}
-
-/* ---- what an original is ---------------------------------------------------------------------------- */
-
-/* -2^32 + 3 to a function that reads 64 bits, 3 to one that reads 32. An index of the largest of -2^32 + 3 elements is 0. */
-#define THREE_OR_NEGATIVE ((int64_t)((uint64_t)0xffffffff << 32 | 3))
-
-/* Libraries whose integers' width is found out when one of their functions is first called: before, they may not be ready. */
-#define LIBRARIES 32
-static struct {
-	void *fortran, *cblas; /* idamax_ and cblas_idamax */
-	_Atomic int width;
-} library[LIBRARIES];
-static unsigned libraries; /* entries never go: another library at the same place is measured anew */
-
-static int library_find(const void *fortran, const void *cblas)
-{
-	for (unsigned i = 0; i < libraries; i++)
-		if (library[i].fortran == fortran && library[i].cblas == cblas)
-			return (int)i + 1;
-	return 0;
-}
-
-int cdm_slot_library(void *fortran, void *cblas)
-{
-	if ((!fortran && !cblas) || !cdm_lock_try(&lock))
-		return 0;
-	int n = library_find(fortran, cblas);
-	if (!n && libraries < LIBRARIES) {
-		library[libraries].fortran = fortran;
-		library[libraries].cblas = cblas;
-		n = (int)++libraries;
-	}
-	cdm_lock_drop(&lock);
-	return n;
-}
-
-static int width_of(void *fortran, void *cblas)
-{
-	static const double x[3] = {1, 2, 3};
-	static const int64_t n = THREE_OR_NEGATIVE, one = 1;
-	bool wide;
-
-	if (!fortran && !cblas)
-		return 0;
-	cdm_inside++;
-	if (fortran)
-		wide = ((int (*)(const int64_t *, const double *, const int64_t *))cdm_patch_original(fortran))(
-			       &n, x, &one) == 0;
-	else
-		wide = ((size_t(*)(int64_t, const double *, int64_t))cdm_patch_original(cblas))(n, x, 1) == 0;
-	cdm_inside--;
-	return wide ? 64 : 32;
-}
-
-/* Once the flags say what is known of the integers. */
-static void note_quick(struct cdm_slot *s)
-{
-	if (!(s->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_WIDE | CDM_SLOT_UNSURE)) && cdm_quick_has(cdm_blas_shape[s->routine]))
-		s->flags |= CDM_SLOT_QUICK;
-}
-
-/* A slot's first call. */
-static void settle_width(struct cdm_slot *s)
-{
-	int i = s->own_library - 1, width = atomic_load(&library[i].width);
-
-	if (!width)
-		atomic_store(&library[i].width, width = width_of(library[i].fortran, library[i].cblas));
-	s->flags = (uint8_t)((s->flags & ~CDM_SLOT_UNSURE) | (width == 64 ? CDM_SLOT_WIDE : 0));
-	note_quick(s);
-}
-
-/* Whether the library that fn is in takes 64-bit integers under names that do not say so: NVPL's, for one. */
-static bool takes_wide(void *fn)
-{
-	void *fortran = cdm_module_symbol(fn, "idamax_"), *cblas = cdm_module_symbol(fn, "cblas_idamax");
-
-	if (!fortran)
-		fortran = cdm_module_symbol(fn, "scipy_idamax_");
-	if (!cblas)
-		cblas = cdm_module_symbol(fn, "scipy_cblas_idamax");
-	int width = width_of(fortran, cblas);
-	/* A 64-bit library may leave some of its names undecorated. */
-	return width ? width == 64 : cdm_module_symbol(fn, "idamax_64_") || cdm_module_symbol(fn, "scipy_idamax_64_");
-}
-
-/* A name without decoration may be anybody's: it is BLAS where its neighbours are. */
-static bool is_blas(void *fn)
-{
-	static const char *const neighbours[] = {"dgemm", "dtrsm", "dgetrf"};
-
-	for (size_t i = 0; i < sizeof(neighbours) / sizeof(*neighbours); i++) {
-		void *p = cdm_module_symbol(fn, neighbours[i]);
-		if (p && p != fn && same_module(p, fn))
-			return true;
-	}
-	return false;
-}
-
-/* A CBLAS function calls its Fortran one from within; one with a result goes through a further function of its library. */
-static void describe_place(struct cdm_slot *s, void *fn, size_t size)
-{
-	struct cdm_elf_place place;
-	uintptr_t len = 0;
-
-	if (s->flags & CDM_SLOT_CBLAS && cdm_shapes[cdm_blas_shape[s->routine]].result == 'v' &&
-	    (size || (cdm_elf_at((uintptr_t)fn, &place) && (size = place.size)))) {
-		s->library = (uintptr_t)fn;
-		len = size;
-	} else if (!cdm_module_extent((uintptr_t)fn, &s->library, &len)) {
-		s->library = len = 0;
-	}
-	s->library_len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
-}
-
-/* own_library: see cdm_slot_library(). */
-static void describe(struct cdm_slot *s, int routine, int variant, void *fn, size_t size, int own_library)
-{
-	bool wide = is_wide(variant);
-
-	s->routine = (uint16_t)routine;
-	s->variant = (uint8_t)variant;
-	s->flags = is_cblas(variant) ? CDM_SLOT_CBLAS : 0;
-	s->key = is_cblas(variant) ? CDM_KEY_CBLAS : cdm_mark_key(routine);
-	if (fn && is_bare(variant) && !is_blas(fn))
-		s->flags |= CDM_SLOT_FOREIGN;
-	else if (wide || (!own_library && fn && takes_wide(fn)))
-		s->flags |= CDM_SLOT_WIDE;
-	else if (own_library)
-		s->flags |= CDM_SLOT_UNSURE;
-	note_quick(s);
-	s->own_library = (uint8_t)own_library;
-	cdm_gather_dims(s);
-	if (fn)
-		describe_place(s, fn, size);
 }
 
 /* ---- keeping ---------------------------------------------------------------------------------------- */
@@ -462,6 +197,7 @@ void cdm_slot_after_fork(void)
 	cdm_lock_reset(&lock);
 	if (torn)
 		forget_all();
+	cdm_slot_kind_after_fork();
 }
 
 /* ---- doors made at run time ------------------------------------------------------------------------- */
@@ -493,7 +229,7 @@ static struct door *door_make(int routine, int variant, void *fn, size_t size, i
 	if (!d->stub)
 		return NULL;
 	cdm_inside++;
-	describe(&d->slot, routine, variant, fn, size, own_library);
+	cdm_slot_describe(&d->slot, routine, variant, fn, size, own_library);
 	cdm_inside--;
 	d->fn = fn;
 	d->slot.caller_len = UINTPTR_MAX;
@@ -532,13 +268,11 @@ void cdm_slot_keep_loaded(bool (*is_loaded)(uintptr_t addr, const void *arg), co
 		atomic_store_explicit(&s->for_all, NULL, memory_order_relaxed);
 		atomic_store_explicit(&s->original, NULL, memory_order_relaxed);
 	}
-	for (unsigned i = 0; i < libraries; i++)
-		if (!is_loaded((uintptr_t)(library[i].fortran ? library[i].fortran : library[i].cblas), arg))
-			atomic_store(&library[i].width, 0);
 	for (int i = 0; i < KEPT; i++)
 		if (kept[i].slot && is_gone(&kept[i].found, is_loaded, arg))
 			kept[i].slot = NULL;
 	cdm_lock_drop(&lock);
+	cdm_slot_kind_keep_loaded(is_loaded, arg);
 	for (int r = 0; r < CDM_BLAS_COUNT; r++)
 		for (struct door *d = atomic_load(&doors[r]); d; d = d->next)
 			if (d->fn && !is_loaded((uintptr_t)d->fn, arg))
@@ -593,7 +327,7 @@ static void search(struct cdm_slot *slot, const void *site, struct cdm_slot *fou
 		found->caller_len = UINTPTR_MAX;
 	else if (fn && !cdm_module_extent((uintptr_t)site, &found->caller, &found->caller_len))
 		found->caller_len = 0;
-	describe(found, routine, variant, fn, 0, fn == only.fn ? only.own_library : 0);
+	cdm_slot_describe(found, routine, variant, fn, 0, fn == only.fn ? only.own_library : 0);
 	fn = cdm_patch_original(fn);
 	atomic_store_explicit(&found->for_all, for_all ? fn : NULL, memory_order_relaxed);
 	atomic_store_explicit(&found->original, fn, memory_order_relaxed);
@@ -613,14 +347,14 @@ static int start_symbol(const char *name, void *fn, size_t size, bool dynamic, v
 	int routine, variant;
 
 	(void)dynamic;
-	if (!strchr("sdczi", name[0]) || !cdm_slot_parse(name, &routine, &variant) || is_bare(variant))
+	if (!strchr("sdczi", name[0]) || !cdm_slot_parse(name, &routine, &variant) || cdm_slot_is_bare(variant))
 		return 0;
 	struct cdm_slot found, *slot = &cdm_slots[routine * CDM_VARIANTS + variant];
 	if (atomic_load_explicit(&slot->original, memory_order_relaxed))
 		return 0; /* the first in the program's order */
 	memset(&found, 0, sizeof(found));
 	found.caller_len = UINTPTR_MAX;
-	describe(&found, routine, variant, fn, size, start->own_library);
+	cdm_slot_describe(&found, routine, variant, fn, size, start->own_library);
 	atomic_store_explicit(&found.for_all, fn, memory_order_relaxed);
 	atomic_store_explicit(&found.original, fn, memory_order_relaxed);
 	keep(slot, &found);
@@ -664,7 +398,7 @@ void cdm_slot_start(void)
 	cdm_inside--;
 }
 
-static bool is_door(const struct cdm_slot *slot)
+bool cdm_slot_is_door(const struct cdm_slot *slot)
 {
 	return (uintptr_t)slot - (uintptr_t)cdm_slots >= sizeof(cdm_slots);
 }
@@ -679,7 +413,7 @@ static void find_behind_patch(struct cdm_slot *slot, struct cdm_slot *found)
 
 static void find_original(struct cdm_slot *slot, const void *site, struct cdm_slot *found)
 {
-	if (is_door(slot)) {
+	if (cdm_slot_is_door(slot)) {
 		find_behind_patch(slot, found);
 		return;
 	}
@@ -697,7 +431,7 @@ void cdm_slot_find(struct cdm_slot *slot, const void *site, struct cdm_slot *fou
 	find_original(slot, site, found);
 	if (!(found->flags & CDM_SLOT_UNSURE))
 		return;
-	settle_width(found);
+	cdm_slot_settle_width(found);
 	if (slot->own_library == found->own_library && slot->flags & CDM_SLOT_UNSURE)
 		slot->flags = found->flags; /* idempotent: two threads store the same */
 }
@@ -713,7 +447,7 @@ void *cdm_slot_fortran(int routine, const void *site, int variant)
 		[CDM_VARIANT_C_SCIPY] = CDM_VARIANT_F_SCIPY,
 		[CDM_VARIANT_C_SCIPY_64U] = CDM_VARIANT_F_SCIPY_U64U,
 	};
-	int spelled = is_cblas(variant) ? fortran[variant] : variant;
+	int spelled = cdm_slot_is_cblas(variant) ? fortran[variant] : variant;
 	struct cdm_slot *slot = &cdm_slots[routine * CDM_VARIANTS + spelled], found;
 
 	cdm_slot_find(slot, site, &found);
@@ -730,51 +464,4 @@ void cdm_slot_missing(const struct cdm_slot *slot)
 		return;
 	cdm_slot_name(name, slot->routine, slot->variant);
 	cdm_log(CDM_LOG_ERROR, "symbol lookup error: undefined symbol: %s", name);
-}
-
-/* ---- what kind of library it is ----------------------------------------------------------------------- */
-
-/* A function that only this kind of library has. */
-static const char *const marks[] = {"openblas_get_config", "bli_arch_query_id", "mkl_get_version",
-				    "ATL_dgemm",           "armpl_info_get",    "nvpl_blas_get_version"};
-
-static bool is_reference(const void *fn)
-{
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (cdm_module_symbol(fn, marks[i]))
-			return false;
-	return true;
-}
-
-bool cdm_slot_is_reference(int routine, const void *site)
-{
-	struct cdm_slot *slot = &cdm_slots[routine * CDM_VARIANTS + CDM_VARIANT_F], found;
-
-	cdm_slot_find(slot, site, &found);
-	return atomic_load_explicit(&found.original, memory_order_relaxed) && is_reference((const void *)found.library);
-}
-
-/* The OpenBLAS that fn is of, as the device's library is: the same file, but for another core type the better one wins. */
-static bool is_lesser_openblas(const void *fn)
-{
-	const char *(*core)(void) = (const char *(*)(void))cdm_module_symbol(fn, "openblas_get_corename");
-	char path[512];
-
-	return core && !cdm_mapped_file((uintptr_t)fn, path, sizeof(path)) && cdm_forward_is_same(path, "") &&
-	       !cdm_forward_is_same(path, core());
-}
-
-void cdm_slot_decide(struct cdm_slot *slot, const struct cdm_slot *found)
-{
-	void *original = atomic_load_explicit(&found->original, memory_order_relaxed);
-	const void *of = (const void *)found->library; // NOLINT: a module's address
-	uint8_t bits = CDM_SLOT_DECIDED;
-
-	if (!original || original != atomic_load_explicit(&slot->original, memory_order_acquire) || is_door(slot))
-		return;
-	cdm_inside++;
-	if (is_reference(of) || is_lesser_openblas(of))
-		bits |= CDM_SLOT_FORWARD;
-	cdm_inside--;
-	__atomic_fetch_or(&slot->flags, bits, __ATOMIC_RELAXED);
 }

@@ -263,7 +263,7 @@ void cdm_log(int level, const char *fmt, ...)
 	engine.logged++;
 }
 
-/* What slot.c needs of the rest of the shim. */
+/* What the slots need of the rest of the shim. */
 struct cdm_next cdm_next = {.dlsym = dlsym, .dlopen = dlopen, .dlclose = dlclose};
 void *cdm_patch_original(void *fn);
 void *cdm_patch_original(void *fn)
