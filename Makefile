@@ -83,7 +83,7 @@ UNIT_BIN := $(UNIT_SRC:%.c=$B/%)
 UNIT_LIB := $(patsubst %.c,$B/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 UNIT_WITH_test_blas_args := $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard shim/blas_*.c)) $(addprefix shim/,entry.o gate.o gate_look.o quick_read.o quick_tiny.o \
 	slot.o slot_kind.o slot_name.o stub.o elf.o) offload/base/arena.o offload/base/cpu.o offload/base/fmt.o offload/base/stats.o offload/base/mapped.o offload/dev/fortran_call.o) $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard offload/tiny/*.c)))
-PATCH_OBJ := $(addprefix $B/shim/,decode.o disassembler.o patch.o elf.o) $B/libcdm-base.a
+PATCH_OBJ := $(addprefix $B/shim/,decode.o disassembler.o patch.o near.o maps.o elf.o) $B/libcdm-base.a
 UNIT_WITH_test_decode := $(PATCH_OBJ)
 UNIT_WITH_test_patch := $(PATCH_OBJ)
 unit_with = $(or $(UNIT_WITH_$(notdir $1)),$B/libcdm-base.a)

@@ -16,15 +16,11 @@
 #include "offload/offload.h"
 #include "shim/decode.h"
 #include "shim/elf.h"
+#include "shim/maps.h"
+#include "shim/near.h"
 
-#define JUMP 5                                          /* jmp rel32 */
-#define REACH (((int64_t)2 << 30) - ((int64_t)1 << 20)) /* of a jmp rel32, with room for what lies around */
-#define NEAR ((int64_t)128 << 20)                       /* what one page of stubs serves on either side */
-#define WINDOW ((size_t)16 << 10)                       /* what is looked at of a function whose size nobody knows */
-
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
+#define JUMP 5                    /* jmp rel32 */
+#define WINDOW ((size_t)16 << 10) /* what is looked at of a function whose size nobody knows */
 
 /* Held for all but cdm_patch_original(); signals are blocked meanwhile. The loader is never called under it: its lock
  * may be held by a thread that waits for this one. */
@@ -36,71 +32,7 @@ static int fail(int err, const char **why, const char *text)
 	return -err;
 }
 
-/* ---- /proc/self ----------------------------------------------------------------------------------------- */
-
-#define LINE 128
-
-/* The lines of a file, each cut to LINE - 1 characters, until fn returns true. Returns what the last fn returned, or
- * a negative errno. */
-static int each_line(const char *path, bool (*fn)(const char *line, void *arg), void *arg)
-{
-	char buf[CDM_PAGE], line[LINE];
-	size_t len = 0;
-	ssize_t n;
-	bool stop = false;
-	int fd = cdm_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return fd;
-	while (!stop && ((n = cdm_sys_read(fd, buf, sizeof(buf))) > 0 || n == -EINTR))
-		for (ssize_t i = 0; i < n && !stop; i++) {
-			if (buf[i] != '\n') {
-				line[len] = buf[i];
-				len += len < LINE - 1;
-				continue;
-			}
-			line[len] = 0;
-			len = 0;
-			stop = fn(line, arg);
-		}
-	(void)cdm_sys_close(fd);
-	return n < 0 ? (int)n : stop;
-}
-
-static uintptr_t read_hex(const char **s)
-{
-	uintptr_t v = 0;
-
-	for (;; (*s)++) {
-		if (**s >= '0' && **s <= '9')
-			v = v << 4 | (uintptr_t)(**s - '0');
-		else if (**s >= 'a' && **s <= 'f')
-			v = v << 4 | (uintptr_t)(**s - 'a' + 10);
-		else
-			return v;
-	}
-}
-
-struct mapping {
-	uintptr_t lo, hi;
-	int prot;
-	bool shared, stack;
-};
-
-/* lo-hi rwxp offset device inode name */
-static bool parse_mapping(const char *s, struct mapping *m)
-{
-	m->lo = read_hex(&s);
-	if (*s++ != '-')
-		return false;
-	m->hi = read_hex(&s);
-	if (strlen(s) < 5)
-		return false;
-	m->prot = (s[1] == 'r' ? PROT_READ : 0) | (s[2] == 'w' ? PROT_WRITE : 0) | (s[3] == 'x' ? PROT_EXEC : 0);
-	m->shared = s[4] == 's';
-	m->stack = strstr(s, "[stack]") != NULL;
-	return true;
-}
+/* ---- who runs --------------------------------------------------------------------------------------------- */
 
 /* "running", or the system call it sleeps in. */
 static bool is_asleep(int tid)
@@ -140,153 +72,11 @@ bool cdm_patch_alone(void)
 	return alone;
 }
 
-/* ---- memory near the code --------------------------------------------------------------------------------- */
-
-/* A page of slots. It is never writable where it is executed: a change is made in a copy, which then takes its place
- * in one mremap(), so that other threads go on executing the other slots. */
-#define SLOT 128
-#define STUB 16 /* jmp *0(%rip) and the address, and two bytes of nothing */
-#define SLOTS (CDM_PAGE / SLOT)
-_Static_assert(STUB + 4 + CDM_TRAMPOLINE_MAX <= SLOT, "a trampoline fits its slot");
-_Static_assert(SLOTS == 32, "one bit of page.used for each");
-
-struct page {
-	struct page *next;
-	uintptr_t at; /* 0: not mapped, to be used again */
-	uint32_t used;
-};
-static struct page *pages;
-
-enum side { BELOW, ABOVE };
-
-struct gap {
-	uintptr_t of, brk, end; /* end: of the mapping before */
-	uintptr_t found;
-	enum side side;
-};
-
-static int64_t distance(uintptr_t a, uintptr_t b)
-{
-	return a > b ? (int64_t)(a - b) : (int64_t)(b - a);
-}
-
-/* The gap in front of a mapping. Not where the heap or the stack grows. */
-static bool look_at_gap(const char *line, void *arg)
-{
-	struct gap *g = arg;
-	struct mapping m;
-
-	if (!parse_mapping(line, &m))
-		return false;
-	uintptr_t lo = g->end, hi = m.lo;
-	g->end = m.hi;
-	if (hi < lo || hi - lo < CDM_PAGE || m.stack || (g->brk >= lo && g->brk < hi))
-		return false;
-	if (g->side == BELOW && hi <= g->of)
-		g->found = hi - CDM_PAGE;
-	if (g->side == ABOVE && lo > g->of) {
-		g->found = lo;
-		return true;
-	}
-	return false;
-}
-
-/* Address space for a page in the nearest gap on that side, reserved; 0: none within reach. */
-static uintptr_t reserve_near(uintptr_t of, enum side side)
-{
-	struct gap g = {.of = of, .end = 0x10000, .side = side};
-
-	for (int attempt = 0; attempt < 4; attempt++) { /* another thread may take it first */
-		g.found = 0;
-		g.end = 0x10000;
-		g.brk = (uintptr_t)cdm_sys3(SYS_brk, 0, 0, 0);
-		if (each_line("/proc/self/maps", look_at_gap, &g) < 0 || !g.found || distance(g.found, of) > REACH)
-			return 0;
-		void *p = cdm_sys_mmap((void *)g.found, CDM_PAGE, PROT_NONE,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		if (p == (void *)g.found)
-			return g.found;
-		if (!cdm_sys_failed(p)) /* an old kernel */
-			(void)cdm_sys_munmap(p, CDM_PAGE);
-	}
-	return 0;
-}
-
-/* Changes n bytes of a page; fresh: the page is only reserved yet. */
-static int write_page(struct page *page, size_t at, const void *bytes, size_t n, bool fresh)
-{
-	uint8_t *copy = cdm_sys_mmap(NULL, CDM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (cdm_sys_failed(copy))
-		return -ENOMEM;
-	if (fresh)
-		memset(copy, 0xcc, CDM_PAGE);
-	else
-		memcpy(copy, (const void *)page->at, CDM_PAGE);
-	memcpy(copy + at, bytes, n);
-	int err = cdm_sys_mprotect(copy, CDM_PAGE, PROT_READ | PROT_EXEC);
-	if (!err) {
-		void *p = cdm_sys_mremap(copy, CDM_PAGE, CDM_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)page->at);
-		err = cdm_sys_failed(p) ? (int)(intptr_t)p : 0;
-	}
-	if (err)
-		(void)cdm_sys_munmap(copy, CDM_PAGE);
-	return err;
-}
-
-static struct page *new_page(uintptr_t near, enum side side)
-{
-	struct page *page = pages;
-
-	while (page && page->at)
-		page = page->next;
-	if (!page) {
-		page = cdm_arena_alloc(sizeof(*page));
-		if (!page)
-			return NULL;
-		page->next = pages;
-		pages = page;
-	}
-	uintptr_t at = reserve_near(near, side);
-	if (!at)
-		return NULL;
-	page->at = at;
-	page->used = 0;
-	if (write_page(page, 0, "\xcc", 1, true)) {
-		(void)cdm_sys_munmap((void *)at, CDM_PAGE);
-		page->at = 0;
-		return NULL;
-	}
-	return page;
-}
-
-/* A page with a free slot on that side of the address. */
-static struct page *find_page(uintptr_t near, enum side side)
-{
-	struct page *best = NULL;
-
-	for (struct page *p = pages; p; p = p->next)
-		if (p->at && p->used != UINT32_MAX && (p->at < near) == (side == BELOW) &&
-		    distance(p->at, near) <= (best ? distance(best->at, near) : NEAR))
-			best = p;
-	return best ? best : new_page(near, side);
-}
-
-static uintptr_t slot_address(const struct page *page, unsigned slot)
-{
-	return page->at + slot * SLOT;
-}
-
-static void free_slot(struct page *page, unsigned slot)
-{
-	page->used &= ~(1u << slot);
-	if (page->used)
-		return;
-	(void)cdm_sys_munmap((void *)page->at, CDM_PAGE);
-	page->at = 0;
-}
-
 /* ---- what is patched ---------------------------------------------------------------------------------------- */
+
+/* A slot of near.h holds a stub and a trampoline. */
+#define STUB 16 /* jmp *0(%rip) and the address, and two bytes of nothing */
+_Static_assert(STUB + 4 + CDM_TRAMPOLINE_MAX <= CDM_NEAR_SLOT, "a trampoline fits its slot");
 
 /* Records are never freed: cdm_patch_original() reads them without a lock. One that is forgotten has entry 0 and is
  * used again in its bucket. */
@@ -297,8 +87,7 @@ struct record {
 	_Atomic uintptr_t entry;
 	void *_Atomic original; /* NULL while not installed */
 	enum patch_state state;
-	struct page *page;
-	unsigned slot;
+	struct cdm_near slot;
 	void *target;
 	bool one; /* the jump replaces one instruction */
 	size_t kept, displaced;
@@ -353,7 +142,7 @@ static struct record *new_record(uintptr_t entry)
 
 static void *trampoline_of(const struct record *r)
 {
-	return (void *)(slot_address(r->page, r->slot) + STUB);
+	return (void *)(cdm_near_address(&r->slot) + STUB);
 }
 
 static void publish(struct record *r, uintptr_t entry, enum patch_state state)
@@ -369,7 +158,7 @@ static void drop_record(struct record *r, bool free)
 	atomic_store_explicit(&r->entry, 0, memory_order_release);
 	atomic_store_explicit(&r->original, NULL, memory_order_release);
 	if (free)
-		free_slot(r->page, r->slot);
+		cdm_near_free(&r->slot);
 }
 
 static void make_stub(uint8_t stub[STUB], const void *target)
@@ -384,12 +173,12 @@ static int turn_stub(struct record *r, void *target)
 	uint8_t stub[STUB];
 
 	make_stub(stub, target);
-	return write_page(r->page, r->slot * SLOT, stub, sizeof(stub), false);
+	return cdm_near_write(&r->slot, stub, sizeof(stub));
 }
 
 static void make_jump(const struct record *r, uintptr_t site, uint8_t jump[JUMP])
 {
-	int32_t rel = (int32_t)(slot_address(r->page, r->slot) - (site + JUMP));
+	int32_t rel = (int32_t)(cdm_near_address(&r->slot) - (site + JUMP));
 
 	jump[0] = 0xe9;
 	memcpy(jump + 1, &rel, sizeof(rel));
@@ -399,7 +188,7 @@ static void make_jump(const struct record *r, uintptr_t site, uint8_t jump[JUMP]
 
 static __thread bool is_quiet;
 static __thread bool in_batch;
-static __thread struct mapping last_text; /* of the last function in a batch */
+static __thread struct cdm_mapping last_text; /* of the last function in a batch */
 
 bool cdm_patch_quiet(bool quiet)
 {
@@ -412,28 +201,26 @@ bool cdm_patch_quiet(bool quiet)
 void cdm_patch_batch(bool begin)
 {
 	in_batch = begin;
-	last_text = (struct mapping){0};
+	last_text = (struct cdm_mapping){0};
 }
 
 struct text {
 	uintptr_t at;
-	struct mapping in; /* what lies there, and the neighbours that are the same: a change of protection splits it */
+	/* What lies there, and the neighbours that are the same: a change of protection splits it. */
+	struct cdm_mapping in;
 };
 
-static bool is_behind_its_mapping(const char *line, void *arg)
+static bool is_behind_its_mapping(const struct cdm_mapping *m, void *arg)
 {
 	struct text *t = arg;
-	struct mapping m;
 
-	if (!parse_mapping(line, &m))
-		return false;
-	if (m.lo == t->in.hi && m.prot == t->in.prot && m.shared == t->in.shared) {
-		t->in.hi = m.hi;
+	if (m->lo == t->in.hi && m->prot == t->in.prot && m->shared == t->in.shared) {
+		t->in.hi = m->hi;
 		return false;
 	}
 	if (t->at >= t->in.lo && t->at < t->in.hi)
 		return true;
-	t->in = m;
+	t->in = *m;
 	return false;
 }
 
@@ -444,7 +231,7 @@ static int find_text(uintptr_t entry, struct text *t, const char **why)
 	if (in_batch && entry >= last_text.lo && entry < last_text.hi)
 		return 0;
 	*t = (struct text){.at = entry};
-	int err = each_line("/proc/self/maps", is_behind_its_mapping, t);
+	int err = cdm_maps_each(is_behind_its_mapping, t);
 
 	if (err < 0)
 		return fail(-err, why, "the protection of its text cannot be told");
@@ -493,7 +280,8 @@ static void store(uintptr_t site, const uint8_t bytes[JUMP])
 /* Five bytes of code. Its pages stay executable meanwhile: other threads run other functions there. Protection changes
  * in pieces of 2 MiB: what was writable once never merges with its neighbours again, and page by page a large library
  * would fall into thousands of mappings. */
-static int write_text(const struct mapping *in, uintptr_t site, const uint8_t bytes[JUMP], bool one, const char **why)
+static int write_text(const struct cdm_mapping *in, uintptr_t site, const uint8_t bytes[JUMP], bool one,
+		      const char **why)
 {
 	uintptr_t lo = cdm_round_down(site, CDM_HUGE), hi = cdm_round_up(site + JUMP, CDM_HUGE);
 	bool live;
@@ -528,12 +316,10 @@ static int relocate(struct record *r, const struct cdm_code *code, struct cdm_re
 {
 	int err = fail(ENOMEM, why, "no executable memory near it");
 
-	for (enum side side = BELOW; side <= ABOVE; side++) {
-		r->page = find_page(code->from, side);
-		if (!r->page)
+	for (enum cdm_side side = CDM_BELOW; side <= CDM_ABOVE; side++) {
+		if (!cdm_near_find(code->from, side, &r->slot))
 			continue;
-		r->slot = (unsigned)__builtin_ctz(~r->page->used);
-		uintptr_t to = slot_address(r->page, r->slot) + STUB + (is_endbr64(code->bytes) ? 0 : 4);
+		uintptr_t to = cdm_near_address(&r->slot) + STUB + (is_endbr64(code->bytes) ? 0 : 4);
 		err = cdm_decode_relocate(code, JUMP, to, moved, why);
 		if (err != -ERANGE)
 			return err;
@@ -544,7 +330,7 @@ static int relocate(struct record *r, const struct cdm_code *code, struct cdm_re
 /* Writes stub and trampoline. The trampoline is called through a pointer: it begins with an endbr64. */
 static int fill_slot(struct record *r, const struct cdm_relocated *moved, const char **why)
 {
-	uint8_t slot[SLOT];
+	uint8_t slot[CDM_NEAR_SLOT];
 	size_t at = STUB;
 
 	memset(slot, 0xcc, sizeof(slot));
@@ -554,13 +340,12 @@ static int fill_slot(struct record *r, const struct cdm_relocated *moved, const 
 		at += 4;
 	}
 	memcpy(slot + at, moved->code, moved->len);
-	if (write_page(r->page, r->slot * SLOT, slot, sizeof(slot), false))
+	if (cdm_near_write(&r->slot, slot, sizeof(slot)))
 		return fail(ENOMEM, why, "no executable memory");
-	r->page->used |= 1u << r->slot;
 	return 0;
 }
 
-static int patch_bytes(struct record *r, uintptr_t entry, const struct mapping *in, const char **why)
+static int patch_bytes(struct record *r, uintptr_t entry, const struct cdm_mapping *in, const char **why)
 {
 	uint8_t jump[JUMP];
 
@@ -573,7 +358,7 @@ static int patch_bytes(struct record *r, uintptr_t entry, const struct mapping *
 }
 
 /* next: where another symbol begins. */
-static int install_new(const struct cdm_code *code, uintptr_t next, void *target, const struct mapping *in,
+static int install_new(const struct cdm_code *code, uintptr_t next, void *target, const struct cdm_mapping *in,
 		       const char **why)
 {
 	struct record *r = new_record(code->from);
@@ -613,7 +398,8 @@ static bool has_jump(const struct record *r, uintptr_t entry)
 }
 
 /* A function that was patched before. -ENOENT: it is another one now. */
-static int install_again(struct record *r, uintptr_t entry, void *target, const struct mapping *in, const char **why)
+static int install_again(struct record *r, uintptr_t entry, void *target, const struct cdm_mapping *in,
+			 const char **why)
 {
 	bool patched = entry + r->kept + JUMP <= in->hi && has_jump(r, entry);
 
