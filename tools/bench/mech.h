@@ -153,8 +153,11 @@ int slot_empty(struct worker *w, char *area, size_t slot);
 size_t check_moved(struct worker *w, size_t slot);
 size_t check_touched_once(struct worker *w, size_t slot);
 size_t check_touched(struct worker *w, size_t slot);
-/* A write to the first word of the window in b. */
+/* Something to move: the pattern in a, and nothing in b, not even an empty table of small pages, which would split a huge one. */
+int reset_source(struct worker *w, size_t slot);
+/* A write to the first word of the window in b; of each page of its kind there. */
 int touch_once(struct worker *w, size_t slot);
+int touch_all(struct worker *w, size_t slot);
 
 /* ---- for the command ---- */
 

@@ -61,14 +61,6 @@ static const char *probe_dontunmap(const struct machine *m)
 	return NULL;
 }
 
-/* The source stays mapped. */
-static int reset_dontunmap(struct worker *w, size_t slot)
-{
-	int r = slot_empty(w, w->b, slot);
-
-	return r ? r : slot_refill(w, w->a, slot);
-}
-
 static int run_dontunmap(struct worker *w, size_t slot)
 {
 	return remap(w, slot, MREMAP_DONTUNMAP);
@@ -79,7 +71,7 @@ const struct mech mech_dontunmap = {
 	.what = "mremap with MREMAP_FIXED and MREMAP_DONTUNMAP over an empty window",
 	.pages = PAGES_BOTH,
 	.probe = probe_dontunmap,
-	.reset = reset_dontunmap,
+	.reset = reset_source, /* which stays mapped */
 	.run = run_dontunmap,
 	.check = check_moved,
 };

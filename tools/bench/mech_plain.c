@@ -44,12 +44,6 @@ static int empty_b(struct worker *w, size_t slot)
 	return slot_empty(w, w->b, slot);
 }
 
-static int touch_all(struct worker *w, size_t slot)
-{
-	pattern_touch(slot_at(w, w->b, slot), w->team->cell->bytes, worker_seed(w, slot), touch_stride(w));
-	return 0;
-}
-
 static size_t check_zeros(struct worker *w, size_t slot)
 {
 	return zeros_wrong(slot_at(w, w->b, slot), w->team->cell->bytes, worker_seed(w, slot), touch_stride(w));

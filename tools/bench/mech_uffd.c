@@ -112,13 +112,6 @@ static const char *probe_move(const struct machine *m)
 	return lacks(UFFD_MOVE_FEATURE, "a kernel without UFFDIO_MOVE (Linux 6.8)");
 }
 
-static int reset_move(struct worker *w, size_t slot)
-{
-	int r = slot_empty(w, w->b, slot); /* also frees an empty table of small pages, which would split a huge one */
-
-	return r ? r : slot_refill(w, w->a, slot);
-}
-
 static int run_move(struct worker *w, size_t slot)
 {
 	return uffd_move(w->team->uffd, slot_at(w, w->b, slot), slot_at(w, w->a, slot), w->team->cell->bytes, &w->again,
@@ -143,7 +136,7 @@ const struct mech mech_move = {
 	.features = UFFD_MOVE_FEATURE,
 	.uffd_mode = MISSING,
 	.probe = probe_move,
-	.reset = reset_move,
+	.reset = reset_source,
 	.run = run_move,
 	.check = check_moved,
 	.check_refused = check_half_moved,
@@ -207,12 +200,6 @@ static const char *probe_async(const struct machine *m)
 	return lacks(UFFD_WP_ASYNC_FEATURE, "a kernel without userfaultfd's WP_ASYNC (Linux 6.7)");
 }
 
-static int run_async(struct worker *w, size_t slot)
-{
-	pattern_touch(slot_at(w, w->b, slot), w->team->cell->bytes, worker_seed(w, slot), touch_stride(w));
-	return 0;
-}
-
 const struct mech mech_wp_async = {
 	.key = "uffd_wp_async",
 	.what = "write of each page under asynchronous write protection: the kernel notes it",
@@ -221,7 +208,7 @@ const struct mech mech_wp_async = {
 	.uffd_mode = WP,
 	.probe = probe_async,
 	.reset = reset_wp,
-	.run = run_async,
+	.run = touch_all,
 	.check = check_touched,
 };
 

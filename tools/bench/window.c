@@ -112,6 +112,13 @@ int slot_refill(struct worker *w, char *area, size_t slot)
 	return r ? r : slot_fill(w, area, slot);
 }
 
+int reset_source(struct worker *w, size_t slot)
+{
+	int r = slot_empty(w, w->b, slot);
+
+	return r ? r : slot_refill(w, w->a, slot);
+}
+
 static size_t check(struct worker *w, size_t slot, size_t stride)
 {
 	return pattern_wrong(slot_at(w, w->b, slot), 0, w->team->cell->bytes, worker_seed(w, slot), stride);
@@ -137,6 +144,12 @@ int touch_once(struct worker *w, size_t slot)
 	size_t bytes = w->team->cell->bytes;
 
 	pattern_touch(slot_at(w, w->b, slot), bytes, worker_seed(w, slot), bytes);
+	return 0;
+}
+
+int touch_all(struct worker *w, size_t slot)
+{
+	pattern_touch(slot_at(w, w->b, slot), w->team->cell->bytes, worker_seed(w, slot), touch_stride(w));
 	return 0;
 }
 
