@@ -20,6 +20,8 @@ struct cdm_thread {
 	_Atomic int tid; /* 0 once the thread is gone from its memory: the kernel's doing */
 };
 
+/* At the start: what a new thread's storage looks like. Later would need the loader's lock, and threads are started by free(). */
+void cdm_thread_prepare(void);
 /* Runs fn in a new thread. *t is written until the thread has ended. False: there is none to be had. */
 bool cdm_thread_start(struct cdm_thread *t, void (*fn)(void));
 /* After a fork, in the child, which has not got it; or when it has ended. */

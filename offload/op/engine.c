@@ -10,6 +10,7 @@
 #include "offload/base/log.h"
 #include "offload/base/quiet.h"
 #include "offload/base/stats.h"
+#include "offload/base/thread.h"
 #include "offload/mem/device.h"
 #include "offload/dev/inject.h"
 #include "offload/mem/claim.h"
@@ -38,6 +39,7 @@ static bool forwarded; /* then: nobody was inside a forwarded call */
 void cdm_engine_init(char *const *envp)
 {
 	cdm_stats.start_ns = cdm_now_ns();
+	cdm_thread_prepare();
 	cdm_config_read(envp);
 	if (cdm_config.device == CDM_DEVICE_EMU_PRIVATE)
 		cdm_device.mem = &cdm_mem_emu_private;

@@ -1,0 +1,183 @@
+/* What comes in between: handlers that fork or compute, and another thread in the loader. The program knows nothing of libcdm.
+ *
+ *   interrupt loader     a block is freed by who holds a lock that another thread waits for in dl_iterate_phdr()
+ *   interrupt opening    a handler forks when the first large call lets signals in; the child computes, too
+ *   interrupt fork N     a handler forks N times while malloc() and free() run in the only thread
+ *   interrupt compute N  a handler makes a small call N times while the thread makes small calls
+ */
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/prog/check.h"
+
+#define ORDER 32
+#define LARGE 600
+#define BLOCK ((size_t)64 << 20)
+
+extern void dgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const double *alpha,
+		   const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
+		   const int *ldc);
+
+static volatile sig_atomic_t handled;
+static double *a, *b, *c, *other;
+
+static void product(int n, double *to)
+{
+	double one = 1, zero = 0;
+
+	dgemm_("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, to, &n);
+}
+
+static double *matrix(void)
+{
+	return calloc((size_t)LARGE * LARGE, sizeof(double));
+}
+
+static void every(int us, void (*handler)(int))
+{
+	struct sigaction act = {.sa_handler = handler};
+	struct itimerval interval = {{0, us}, {0, us}};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+static void never_more(void)
+{
+	struct itimerval interval = {{0, 0}, {0, 0}};
+
+	setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+static int ended_well(pid_t pid)
+{
+	int status = -1;
+
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* ---- loader -------------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int iterating, freeing;
+
+static int visit(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)info, (void)size, (void)arg;
+	atomic_store(&iterating, 1);
+	while (!atomic_load(&freeing))
+		;
+	pthread_mutex_lock(&lock);
+	pthread_mutex_unlock(&lock);
+	return 1;
+}
+
+static void *iterate(void *arg)
+{
+	dl_iterate_phdr(visit, NULL);
+	return arg;
+}
+
+static void in_the_loader(void)
+{
+	pthread_t thread;
+	char *block = malloc(BLOCK);
+
+	memset(block, 1, BLOCK);
+	pthread_mutex_lock(&lock);
+	pthread_create(&thread, NULL, iterate, NULL);
+	while (!atomic_load(&iterating))
+		;
+	atomic_store(&freeing, 1);
+	free(block);
+	pthread_mutex_unlock(&lock);
+	pthread_join(thread, NULL);
+}
+
+/* ---- handlers ------------------------------------------------------------------------------------------------- */
+
+static volatile pid_t child = -1;
+
+static void fork_once(int signal)
+{
+	(void)signal;
+	child = fork();
+}
+
+static void while_opening(void)
+{
+	struct sigaction act = {.sa_handler = fork_once};
+	struct itimerval once = {.it_value = {0, 3000}};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &once, NULL);
+	for (int i = 0; i < 3 || child < 0; i++)
+		product(LARGE, c);
+	if (child == 0)
+		_exit(0);
+	CHECK(ended_well(child));
+}
+
+static void fork_away(int signal)
+{
+	(void)signal;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	CHECK(ended_well(pid));
+	handled++;
+}
+
+static void while_allocating(int times)
+{
+	every(500, fork_away);
+	while (handled < times) {
+		char *p = malloc((size_t)2 << 20);
+		*(volatile char *)p = 1;
+		free(p);
+	}
+	never_more();
+}
+
+static void compute(int signal)
+{
+	(void)signal;
+	product(ORDER, other);
+	handled++;
+}
+
+static void while_computing(int times)
+{
+	for (int i = 0; i < 20000; i++)
+		product(ORDER, c);
+	every(200, compute);
+	while (handled < times)
+		product(ORDER, c);
+	never_more();
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	int times = argc > 2 ? atoi(argv[2]) : 1000;
+
+	a = matrix(), b = matrix(), c = matrix(), other = matrix();
+	if (!strcmp(what, "loader"))
+		in_the_loader();
+	else if (!strcmp(what, "opening"))
+		while_opening();
+	else if (!strcmp(what, "fork"))
+		while_allocating(times);
+	else if (!strcmp(what, "compute"))
+		while_computing(times);
+	else
+		return 2;
+	return check_end("interrupt");
+}
