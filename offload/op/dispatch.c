@@ -152,7 +152,10 @@ static void compute_open(const struct cdm_call *call)
 	if (!r)
 		atexit(compute_leave);
 	computes = cdm_sys_getpid();
-	atomic_store(&compute_state, r ? COMPUTE_NONE : COMPUTE_READY);
+	/* A handler that came when signals were let in again may have forked: the child that returns here has no threads of the
+	 * library's, and says so already. */
+	int unknown = COMPUTE_UNKNOWN;
+	atomic_compare_exchange_strong(&compute_state, &unknown, r ? COMPUTE_NONE : COMPUTE_READY);
 }
 
 /* Opens the library on first need. A second thread does not wait for the first: it may hold the loader's lock,
