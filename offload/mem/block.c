@@ -259,6 +259,10 @@ size_t cdm_block_reclaim(size_t bytes)
 	return got;
 }
 
+bool cdm_block_interrupted(void)
+{
+	return cdm_cache_interrupted();
+}
 void cdm_block_fork_prepare(void)
 {
 	cdm_cache_fork_prepare();

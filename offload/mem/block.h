@@ -12,6 +12,7 @@ size_t cdm_block_reclaim(size_t bytes);
  * lock held. */
 bool cdm_block_tend(void);
 /* fork(2), inside the map lock. */
+bool cdm_block_interrupted(void); /* as cdm_cache_interrupted() */
 void cdm_block_fork_prepare(void);
 void cdm_block_fork_parent(void);
 void cdm_block_fork_child(void);

@@ -7,8 +7,10 @@
 #define LOOKS 2048 /* at blocks, for one with memory of the device */
 
 /* Guards what follows and the `cached` mark of blocks. Taken alone on the fast paths, or inside the map lock; nothing is
- * taken inside it. Signals may come: only malloc and free take it alone, and they are not for signal handlers. */
+ * taken inside it. Signals may come: only malloc and free take it alone, and they are not for signal handlers; one that forks asks
+ * whether it has interrupted them. */
 static cdm_lock lock;
+static __thread volatile int here; /* this thread has the lock, or is about to take it */
 static struct kind {
 	struct cdm_region *bin[BINS], *oldest, *newest;
 } kind[2];              /* by cdm_region.hollow */
@@ -30,6 +32,20 @@ static int bin_of(size_t len)
 {
 	int top = 63 - __builtin_clzl(len);
 	return (top - 12) * 4 + (int)((len >> (top - 2)) & 3);
+}
+
+static void enter(void)
+{
+	here++;
+	atomic_signal_fence(memory_order_seq_cst);
+	cdm_lock_take(&lock);
+}
+
+static void leave(void)
+{
+	cdm_lock_drop(&lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	here--;
 }
 
 /* ---- two lists (lock held) ---- */
@@ -183,36 +199,36 @@ bool cdm_cache_put(struct cdm_region *r)
 {
 	uint64_t now = now_ns();
 
-	cdm_lock_take(&lock);
+	enter();
 	bool ours = !r->cached;
 	if (ours) {
 		r->freed_ns = now;
 		put(r, true);
 	}
-	cdm_lock_drop(&lock);
+	leave();
 	return ours;
 }
 
 void cdm_cache_put_back(struct cdm_region *r)
 {
-	cdm_lock_take(&lock);
+	enter();
 	put(r, false);
-	cdm_lock_drop(&lock);
+	leave();
 }
 
 struct cdm_region *cdm_cache_take(size_t len, size_t align)
 {
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = take(find_fit(&kind[false], len, align));
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 struct cdm_region *cdm_cache_hollow(size_t len, size_t align)
 {
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = take(find_fit(&kind[true], len, align));
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
@@ -220,69 +236,69 @@ struct cdm_region *cdm_cache_near(size_t len, size_t align)
 {
 	size_t half = len / 2 > CDM_PAGE ? len / 2 : CDM_PAGE;
 
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = take(find_near(half, len, 2 * len, align));
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 struct cdm_region *cdm_cache_longer(size_t len, size_t most, size_t align)
 {
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = take(find_near(len, len, most, align));
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 struct cdm_region *cdm_cache_oldest(bool overdue)
 {
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = kind[false].oldest;
 	while (r && moving(r))
 		r = r->newer;
 	r = take(!overdue || too_much() || now_ns() > due_of(false) ? r : NULL);
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 struct cdm_region *cdm_cache_oldest_hollow(bool overdue)
 {
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = take(!overdue || now_ns() > due_of(true) ? kind[true].oldest : NULL);
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 void cdm_cache_rest(void)
 {
-	cdm_lock_take(&lock);
+	enter();
 	rested = now_ns() + CDM_CACHE_NS;
 	due_set();
-	cdm_lock_drop(&lock);
+	leave();
 }
 
 struct cdm_region *cdm_cache_resident(void)
 {
 	int looks = LOOKS;
 
-	cdm_lock_take(&lock);
+	enter();
 	struct cdm_region *r = kind[false].oldest;
 	while (r && looks && (!r->resident || moving(r))) {
 		r = r->newer;
 		looks--;
 	}
 	r = take(looks ? r : NULL);
-	cdm_lock_drop(&lock);
+	leave();
 	return r;
 }
 
 void cdm_cache_forget(struct cdm_region *r)
 {
-	cdm_lock_take(&lock);
+	enter();
 	if (r->cached)
 		take(r);
 	r->hollow = false;
-	cdm_lock_drop(&lock);
+	leave();
 }
 
 size_t cdm_cache_bytes(void)
@@ -311,6 +327,11 @@ void cdm_cache_fork_parent(void)
 void cdm_cache_fork_child(void)
 {
 	cdm_lock_reset(&lock);
+}
+
+bool cdm_cache_interrupted(void)
+{
+	return here > 0;
 }
 
 bool cdm_cache_fork_torn(void)

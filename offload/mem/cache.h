@@ -48,6 +48,7 @@ void cdm_cache_limit(size_t bytes);
 void cdm_cache_fork_prepare(void);
 void cdm_cache_fork_parent(void);
 void cdm_cache_fork_child(void);
-bool cdm_cache_fork_torn(void); /* as cdm_region_fork_torn() */
+bool cdm_cache_interrupted(void); /* in a handler, of the calling thread's malloc or free: the locks cannot be had */
+bool cdm_cache_fork_torn(void);   /* as cdm_region_fork_torn() */
 
 #endif

@@ -13,6 +13,7 @@
 
 static uint64_t fork_move_mask, fork_map_mask;
 static bool fork_holds = true; /* no other allocator is there */
+static bool fork_held;         /* the locks, by the fork that is going on */
 
 static bool coherent(void)
 {
@@ -159,7 +160,8 @@ void cdm_residency_fork_prepare(void)
 	cdm_move_enter(&fork_move_mask);
 	if (!coherent())
 		all_home(true);
-	if (!fork_holds)
+	fork_held = fork_holds && !cdm_block_interrupted();
+	if (!fork_held)
 		return;
 	cdm_region_fork_prepare(&fork_map_mask);
 	cdm_block_fork_prepare();
@@ -167,7 +169,7 @@ void cdm_residency_fork_prepare(void)
 
 void cdm_residency_fork_parent(void)
 {
-	if (fork_holds) {
+	if (fork_held) {
 		cdm_block_fork_parent();
 		cdm_region_fork_parent(&fork_map_mask);
 	}
@@ -176,7 +178,7 @@ void cdm_residency_fork_parent(void)
 
 static void fork_child_locks(void)
 {
-	if (fork_holds) {
+	if (fork_held) {
 		cdm_block_fork_child();
 		cdm_region_fork_child(&fork_map_mask);
 		return;

@@ -11,4 +11,5 @@ try()
 }
 try loader
 try opening
+try fork 2000
 finish
