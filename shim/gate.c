@@ -97,12 +97,20 @@ static bool offload(struct cdm_frame *f)
 	return false;
 }
 
+/* In a call that a library of the device's computes; or in a handler that has interrupted one, and may wait for its locks. */
+static bool nested(void)
+{
+	const struct cdm_caller *self = cdm_caller_self;
+
+	return cdm_inside > 0 || (self && atomic_load_explicit(&self->busy, memory_order_relaxed));
+}
+
 /* The quick look has sent a small call here, to hear whether its slot's are worth forwarding, or to introduce its thread. */
 static void decide(struct cdm_slot *slot, const struct cdm_slot *found, const void *site)
 {
 	const struct cdm_caller *self = cdm_caller_self;
 
-	if (!(slot->flags & CDM_SLOT_QUICK) || cdm_inside > 0 || !self || self->shared)
+	if (!(slot->flags & CDM_SLOT_QUICK) || nested() || !self || self->shared)
 		return;
 	if (slot->flags & CDM_SLOT_DECIDED && (self->entered || !(slot->flags & CDM_SLOT_FORWARD)))
 		return;
@@ -125,7 +133,7 @@ static void *slow(struct cdm_frame *f)
 	f->slot = &found;
 	f->words = found.words;
 	void *original = atomic_load_explicit(&found.original, memory_order_relaxed);
-	if (cdm_inside > 0 || (found.flags & CDM_SLOT_FOREIGN) || cdm_mark_covers(&found, f->site, f->stack - 1))
+	if (nested() || (found.flags & CDM_SLOT_FOREIGN) || cdm_mark_covers(&found, f->site, f->stack - 1))
 		return original ? original : without_original(f);
 	if (offload(f))
 		return NULL;

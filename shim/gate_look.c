@@ -112,7 +112,8 @@ static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot
 
 	if (row->any >> size & 1 && row->team[aspect_of(q)] >> size & 1)
 		return NULL;
-	if (!fn || !visit(self))
+	/* A handler that has interrupted a forwarded call would wait for a lock that the library holds. */
+	if (!fn || atomic_load_explicit(&self->busy, memory_order_relaxed) || !visit(self))
 		return NULL;
 	cdm_count_kind(self, slot->routine, CDM_STAYS_FORWARDED);
 	cdm_gate_mark.key = 0;

@@ -3,7 +3,7 @@
  *   interrupt loader     a block is freed by who holds a lock that another thread waits for in dl_iterate_phdr()
  *   interrupt opening    a handler forks when the first large call lets signals in; the child computes, too
  *   interrupt fork N     a handler forks N times while malloc() and free() run in the only thread
- *   interrupt compute N  a handler makes a small call N times while the thread makes small calls
+ *   interrupt compute N  a handler computes N times while the thread makes small calls
  */
 #include <link.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@
 #include "tests/prog/check.h"
 
 #define ORDER 32
+#define MEDIUM 200
 #define LARGE 600
 #define BLOCK ((size_t)64 << 20)
 
@@ -149,7 +150,7 @@ static void while_allocating(int times)
 static void compute(int signal)
 {
 	(void)signal;
-	product(ORDER, other);
+	product(handled % 64 ? ORDER : MEDIUM, other);
 	handled++;
 }
 

@@ -2,14 +2,18 @@
 # limit: 200
 # Handlers that fork or compute wherever they come, and another thread in the loader: nobody waits for ever.
 . "$(dirname "$0")/lib.sh"
-export LD_LIBRARY_PATH="$netlib" XDG_CACHE_HOME="$tmp"
+export LD_LIBRARY_PATH="$netlib" XDG_CACHE_HOME="$tmp" CDM_REPORT="$tmp/r.json"
 
 try()
 {
-	LD_PRELOAD=$lib timeout -s KILL 60 "$B/tests/prog/interrupt" "$@" >"$tmp/out" 2>&1 ||
+	timeout -s KILL 60 env LD_PRELOAD="$lib" "$B/tests/prog/interrupt" "$@" >"$tmp/out" 2>&1 ||
 		fail "$*: exit status $? $(tail -n 3 "$tmp/out")"
 }
 try loader
 try opening
 try fork 2000
+try compute 12000
+report "$tmp/r.json" 'r["calls"]["forwarded"] > 5000' || fail "compute: nothing was forwarded"
+export CDM_THREADS=1
+try compute 12000
 finish
