@@ -369,8 +369,8 @@ void cdm_engine_fork_child(void)
 	else if (cdm_dispatch_compute_open())
 		compute_fork_child();
 	cdm_inflight_child();
-	if (forwarded && drained && !cdm_map_frozen) /* else small calls stay with the program's own library, too */
-		cdm_forward_child();
+	/* Else small calls stay with the program's own library, too. */
+	cdm_forward_child(forwarded && drained && !cdm_map_frozen);
 	cdm_stage_after_fork();
 	cdm_control_reset();
 }

@@ -153,7 +153,8 @@ bool cdm_forward_close(void)
 	struct timespec nap = {.tv_nsec = 20000};
 	uint64_t begun = cdm_now_ns();
 
-	atomic_store(&closed, true);
+	if (atomic_exchange(&closed, true)) /* before this fork's handlers */
+		return !inside(true);
 	atomic_store(&cdm_quick_limit, 0);
 	if (!atomic_load(&cdm_forward_table))
 		return true;
@@ -170,13 +171,15 @@ void cdm_forward_open(void)
 	atomic_store(&cdm_quick_limit, limit);
 }
 
-void cdm_forward_child(void)
+void cdm_forward_child(bool may)
 {
 	for (int i = 0; i < CDM_CALLERS; i++)
 		if (&cdm_stats.caller[i] != cdm_caller_self && cdm_stats.caller[i].busy)
 			cdm_stats.caller[i].busy = 0; /* a thread that is not here */
 	cdm_lock_reset(&starting);
-	if (registered) /* whether or not the kernel has copied that */
+	if (!may)
+		limit = 0;
+	else if (registered) /* whether or not the kernel has copied that */
 		cdm_forward_prepare();
 	cdm_forward_open();
 }

@@ -22,7 +22,7 @@ void cdm_forward_limit(uint64_t flops);
 /* Around a fork. close waits up to 0.1 s; false: somebody is still inside, and the child must not forward. */
 bool cdm_forward_close(void);
 void cdm_forward_open(void);
-/* Fork child. */
-void cdm_forward_child(void);
+/* Fork child; may: it may forward, now and after its own forks. */
+void cdm_forward_child(bool may);
 
 #endif

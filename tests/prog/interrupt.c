@@ -1,9 +1,10 @@
-/* What comes in between: handlers that fork or compute, and another thread in the loader. The program knows nothing of libcdm.
+/* What comes in between: handlers that fork, compute or wait, and another thread in the loader. The program knows nothing of libcdm.
  *
  *   interrupt loader     a block is freed by who holds a lock that another thread waits for in dl_iterate_phdr()
  *   interrupt opening    a handler forks when the first large call lets signals in; the child computes, too
  *   interrupt fork N     a handler forks N times while malloc() and free() run in the only thread
  *   interrupt compute N  a handler computes N times while the thread makes small calls
+ *   interrupt wait       one waits in a handler, out of a small call; a child forked meanwhile forks, and makes small calls
  */
 #include <link.h>
 #include <pthread.h>
@@ -164,6 +165,58 @@ static void while_computing(int times)
 	never_more();
 }
 
+static atomic_int computing, waiting, ends;
+
+static void wait_for_the_end(int signal)
+{
+	(void)signal;
+	atomic_store(&waiting, 1);
+	while (!atomic_load(&ends))
+		usleep(1000);
+}
+
+static void *compute_to_the_end(void *arg)
+{
+	for (int i = 0; !atomic_load(&ends); i++) {
+		product(ORDER, other);
+		atomic_store(&computing, i > 20000);
+	}
+	return arg;
+}
+
+static void fork_twice(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			_exit(0);
+		CHECK(ended_well(pid));
+		for (int i = 0; i < 1000; i++)
+			product(ORDER, c);
+		exit(check_end("child"));
+	}
+	CHECK(ended_well(pid));
+}
+
+static void while_one_waits(void)
+{
+	struct sigaction act = {.sa_handler = wait_for_the_end};
+	pthread_t thread;
+
+	sigaction(SIGUSR1, &act, NULL);
+	pthread_create(&thread, NULL, compute_to_the_end, NULL);
+	while (!atomic_load(&computing))
+		product(ORDER, c);
+	pthread_kill(thread, SIGUSR1);
+	while (!atomic_load(&waiting))
+		;
+	fork_twice();
+	atomic_store(&ends, 1);
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -178,6 +231,8 @@ int main(int argc, char **argv)
 		while_allocating(times);
 	else if (!strcmp(what, "compute"))
 		while_computing(times);
+	else if (!strcmp(what, "wait"))
+		while_one_waits();
 	else
 		return 2;
 	return check_end("interrupt");
