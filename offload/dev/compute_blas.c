@@ -280,26 +280,40 @@ static int best_setting(const struct cdm_call *c)
 	return n;
 }
 
-/* Where every setting can be used: the one that the plan names, with the team or alone. */
+/* The library that has the team, and its threads if the plan wants several. Opened by who holds nothing (team.h). */
+static struct instance *choose_team(const struct cdm_call *c, int *want)
+{
+	int best = best_setting(c);
+
+	*want = blas.choice.plan.setting[best].threads;
+	struct instance *i = *want > 1 ? choose(c, best) : NULL;
+
+	*want = i ? *want : 1;
+	return i;
+}
+
+/* Where every setting can be used: the one that the plan names, with the team or alone. Whoever has no library to be alone in
+ * takes the team for the first one: nobody else computes there then, nor sets its threads. */
 static int run_planned(struct cdm_call *c)
 {
 	struct cdm_seat seat;
-	int best = best_setting(c);
+	int want, ret = -EAGAIN;
+	struct instance *i = choose_team(c, &want);
 
-	cdm_team_enter(&seat, blas.choice.plan.setting[best].threads, kind_of(c), c->flops);
-	struct instance *i = choose(c, seat.threads == 1 ? setting_for(c, true) : best);
-	if (!i)
+	cdm_team_enter(&seat, want, kind_of(c), c->flops);
+	if (seat.threads == 1)
 		i = choose(c, setting_for(c, true));
-	bool team = i && seat.threads > 1 && i->lib.most > 1;
-	if (team && seat.threads != i->lib.threads)
+	else if (i->lib.most > 1 && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);
-	int ret = run_in(i ? i : &blas.instance[0], c);
+	bool exclusive = i && (seat.threads > 1 || i->lib.most == 1);
+	if (exclusive || cdm_team_insist(&seat))
+		ret = run_in(i ? i : &blas.instance[0], c);
 	cdm_team_leave(&seat);
 	return ret;
 }
 
-/* -EOVERFLOW, and nothing computed: a size beyond the library's integers. A cancelled thread would leave the library
- * with its locks held, so the call is no cancellation point, whatever waiting the library does. */
+/* Nothing computed: -EOVERFLOW, a size beyond the library's integers; -EAGAIN, no library can be had now. A cancelled thread would
+ * leave the library with its locks held, so the call is no cancellation point, whatever waiting the library does. */
 static int blas_run(struct cdm_call *c)
 {
 	int cancel, ret;

@@ -11,10 +11,12 @@
 
 #define WATCHED 2e6      /* flops: some 20 us at least, 200 times what the clock costs */
 #define WATCHED_CPU 20e6 /* the same for the thread's clock, a system call */
+#define PATIENCE_NS 10000000000u
 
 static cdm_lock team;
 static _Atomic int alone;   /* calls that run on one thread */
 static _Atomic int waiting; /* for the team */
+static _Atomic bool lost;   /* whoever has the team has kept it for so long that he may have left by longjmp */
 static struct cdm_fit fit;
 static float pace[CDM_TEAM_KINDS]; /* of calls that had the team */
 static cdm_lock fit_lock;          /* guards both */
@@ -51,19 +53,35 @@ static int allowed_cpus(void)
 /* With the callers there are, each has two CPUs or more: then turns with all of them beat one CPU each. */
 static bool worth_waiting(int cpus)
 {
-	return 2 * (atomic_load(&alone) + atomic_load(&waiting) + 2) <= cpus;
+	return !atomic_load(&lost) && 2 * (atomic_load(&alone) + atomic_load(&waiting) + 2) <= cpus;
+}
+
+static bool wait_for_team(void)
+{
+	uint64_t begun = cdm_now_ns();
+	bool had;
+
+	atomic_fetch_add(&waiting, 1);
+	while (!(had = atomic_exchange(&team.word, 2) == 0) && !atomic_load(&lost))
+		if (cdm_now_ns() - begun < PATIENCE_NS)
+			cdm_futex_wait_ms(&team.word, 2, 1000);
+		else
+			atomic_store(&lost, true);
+	atomic_fetch_sub(&waiting, 1);
+	return had;
+}
+
+static void drop_team(void)
+{
+	atomic_store(&lost, false);
+	cdm_lock_drop(&team);
 }
 
 static bool take_team(int cpus)
 {
 	if (cdm_lock_try(&team))
 		return true;
-	if (!worth_waiting(cpus))
-		return false;
-	atomic_fetch_add(&waiting, 1);
-	cdm_lock_take(&team);
-	atomic_fetch_sub(&waiting, 1);
-	return true;
+	return worth_waiting(cpus) && wait_for_team();
 }
 
 /* The caller's threads; more than 1: it holds the team. */
@@ -79,7 +97,7 @@ static int grant(int want)
 	n = n < room ? n : room;
 	if (n > 1)
 		return n;
-	cdm_lock_drop(&team);
+	drop_team();
 	return 1;
 }
 
@@ -93,6 +111,16 @@ void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops)
 	seat->flops = flops;
 	seat->wall = cdm_now_ns();
 	seat->cpu = flops >= WATCHED_CPU ? cpu_ns() : 0;
+}
+
+bool cdm_team_insist(struct cdm_seat *seat)
+{
+	if (seat->threads > 1 || (!cdm_lock_try(&team) && !wait_for_team()))
+		return seat->threads > 1;
+	atomic_fetch_sub(&alone, 1);
+	seat->insisted = true;
+	seat->flops = 0; /* its time would tell nothing */
+	return true;
 }
 
 static void observe(const struct cdm_seat *seat)
@@ -112,10 +140,10 @@ void cdm_team_leave(const struct cdm_seat *seat)
 {
 	if (seat->flops > 0)
 		observe(seat);
-	if (seat->threads == 1)
-		atomic_fetch_sub(&alone, 1);
+	if (seat->threads > 1 || seat->insisted)
+		drop_team();
 	else
-		cdm_lock_drop(&team);
+		atomic_fetch_sub(&alone, 1);
 }
 
 void cdm_team_child(void)
@@ -124,4 +152,5 @@ void cdm_team_child(void)
 	cdm_lock_reset(&fit_lock);
 	atomic_store(&alone, 0);
 	atomic_store(&waiting, 0);
+	atomic_store(&lost, false);
 }

@@ -4,7 +4,8 @@
  * one thread each, in a library of their own: they neither wait for the team nor start one that the cores have no room for.
  * Where there are cores enough for the callers to take turns with all of them, they do.
  *
- * Thread-safe. A caller holds the team while it computes and waits for nothing then.
+ * Thread-safe. A caller holds the team while it computes and waits for nothing then: least of all for the loader, whose lock may be
+ * that of a caller who waits for the team. One that never comes back (longjmp) is waited for once, 10 s.
  */
 #ifndef CDM_DEV_TEAM_H
 #define CDM_DEV_TEAM_H
@@ -17,6 +18,7 @@
 
 struct cdm_seat {
 	int want, threads;  /* threads > 1: the team is the caller's */
+	bool insisted;      /* the team is the caller's, with the threads that its library has at the moment */
 	int kind;           /* of call: those of one kind have one pace */
 	double flops;       /* of the call; 0: too few to be watched */
 	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
@@ -26,6 +28,8 @@ struct cdm_seat {
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
 void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops);
+/* Gets the team for a caller who has one thread, but no other library than the team's. False: it cannot be had. */
+bool cdm_team_insist(struct cdm_seat *seat);
 void cdm_team_leave(const struct cdm_seat *seat);
 /* Fork child: nobody computes. */
 void cdm_team_child(void);

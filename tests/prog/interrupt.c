@@ -4,10 +4,12 @@
  *   interrupt opening    a handler forks when the first large call lets signals in; the child computes, too
  *   interrupt fork N     a handler forks N times while malloc() and free() run in the only thread
  *   interrupt compute N  a handler computes N times while the thread makes small calls
+ *   interrupt leave      a handler leaves a large call by longjmp; another thread makes some
  *   interrupt wait       one waits in a handler, out of a small call; a child forked meanwhile forks, and makes small calls
  */
 #include <link.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 #define ORDER 32
 #define MEDIUM 200
 #define LARGE 600
+#define MOST 2000
 #define BLOCK ((size_t)64 << 20)
 
 extern void dgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const double *alpha,
@@ -39,7 +42,7 @@ static void product(int n, double *to)
 
 static double *matrix(void)
 {
-	return calloc((size_t)LARGE * LARGE, sizeof(double));
+	return calloc((size_t)MOST * MOST, sizeof(double));
 }
 
 static void every(int us, void (*handler)(int))
@@ -217,6 +220,40 @@ static void while_one_waits(void)
 	pthread_join(thread, NULL);
 }
 
+/* ---- longjmp --------------------------------------------------------------------------------------------------- */
+
+static sigjmp_buf out;
+
+static void leave(int signal)
+{
+	(void)signal;
+	siglongjmp(out, 1);
+}
+
+static void *large(void *arg)
+{
+	product(LARGE, other);
+	product(LARGE, other);
+	return arg;
+}
+
+static void by_longjmp(void)
+{
+	struct sigaction act = {.sa_handler = leave};
+	struct itimerval once = {.it_value = {0, 100000}};
+	pthread_t thread;
+
+	product(MOST, c); /* so that the next ones compute and do nothing else */
+	sigaction(SIGALRM, &act, NULL);
+	if (!sigsetjmp(out, 1)) {
+		setitimer(ITIMER_REAL, &once, NULL);
+		for (;;)
+			product(MOST, c);
+	}
+	pthread_create(&thread, NULL, large, NULL);
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -233,6 +270,8 @@ int main(int argc, char **argv)
 		while_computing(times);
 	else if (!strcmp(what, "wait"))
 		while_one_waits();
+	else if (!strcmp(what, "leave"))
+		by_longjmp();
 	else
 		return 2;
 	return check_end("interrupt");
