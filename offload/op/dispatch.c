@@ -2,6 +2,7 @@
  */
 #include "offload/op/dispatch.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "offload/base/config.h"
@@ -158,6 +159,16 @@ static void compute_open(const struct cdm_call *call)
 	atomic_compare_exchange_strong(&compute_state, &unknown, r ? COMPUTE_NONE : COMPUTE_READY);
 }
 
+/* The loader has points of cancellation. A thread that ended in one would leave the loader's lock held. */
+static void compute_open_whole(const struct cdm_call *call)
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	compute_open(call);
+	pthread_setcancelstate(cancel, NULL);
+}
+
 /* Opens the library on first need. A second thread does not wait for the first: it may hold the loader's lock,
  * inside a constructor, and the first may need it. CDM_DECLINE_COUNT: ready. */
 static enum cdm_decline compute_get(const struct cdm_call *call)
@@ -166,7 +177,7 @@ static enum cdm_decline compute_get(const struct cdm_call *call)
 		if (!cdm_lock_try(&compute_lock))
 			return CDM_DECLINE_STARTING;
 		if (atomic_load(&compute_state) == COMPUTE_UNKNOWN)
-			compute_open(call);
+			compute_open_whole(call);
 		cdm_lock_drop(&compute_lock);
 	}
 	switch (atomic_load(&compute_state)) {

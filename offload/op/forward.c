@@ -1,6 +1,7 @@
 #include "offload/op/forward.h"
 
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -117,15 +118,18 @@ static bool introduce(struct cdm_caller *self)
 	return self->entered = true;
 }
 
-/* In flight: no fork meets a library half-open. */
+/* In flight: no fork meets a library half-open; nor does cancellation. */
 bool cdm_forward_start(int routine, const void *site, uint64_t work)
 {
 	struct cdm_caller *self = cdm_caller_get();
+	int cancel;
 
 	if (self->shared || !atomic_load(&cdm_quick_limit))
 		return false;
 	cdm_inflight_enter();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	bool open = started(routine, site, work) && introduce(self);
+	pthread_setcancelstate(cancel, NULL);
 	cdm_inflight_leave();
 	return open;
 }

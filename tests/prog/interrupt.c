@@ -5,6 +5,7 @@
  *   interrupt fork N     a handler forks N times while malloc() and free() run in the only thread
  *   interrupt compute N  a handler computes N times while the thread makes small calls
  *   interrupt leave      a handler leaves a large call by longjmp; another thread makes some
+ *   interrupt cancel N   a thread that is being cancelled makes the first calls, of order N
  *   interrupt wait       one waits in a handler, out of a small call; a child forked meanwhile forks, and makes small calls
  */
 #include <link.h>
@@ -220,6 +221,32 @@ static void while_one_waits(void)
 	pthread_join(thread, NULL);
 }
 
+/* ---- cancellation -------------------------------------------------------------------------------------------------- */
+
+static atomic_int came_back;
+
+static void *cancelled(void *order)
+{
+	pthread_cancel(pthread_self());
+	for (double n = *(int *)order, flops = 0; flops < 2e9; flops += 2 * n * n * n)
+		product(*(int *)order, c);
+	atomic_fetch_add(&came_back, 1);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* BLAS is no point of cancellation. */
+static void by_cancellation(int order)
+{
+	pthread_t thread;
+	void *result;
+
+	pthread_create(&thread, NULL, cancelled, &order);
+	pthread_join(thread, &result);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK(atomic_load(&came_back) == 1);
+}
+
 /* ---- longjmp --------------------------------------------------------------------------------------------------- */
 
 static sigjmp_buf out;
@@ -270,6 +297,8 @@ int main(int argc, char **argv)
 		while_computing(times);
 	else if (!strcmp(what, "wait"))
 		while_one_waits();
+	else if (!strcmp(what, "cancel"))
+		by_cancellation(times);
 	else if (!strcmp(what, "leave"))
 		by_longjmp();
 	else

@@ -11,6 +11,8 @@ try()
 }
 try loader
 try opening
+try cancel 600
+try cancel 32
 try fork 2000
 try compute 12000
 report "$tmp/r.json" 'r["calls"]["forwarded"] > 5000' || fail "compute: nothing was forwarded"
