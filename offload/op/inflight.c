@@ -35,6 +35,18 @@ void cdm_inflight_enter(void)
 	}
 }
 
+/* Signals wait: a handler that forks would find the gate closed by nobody it knows. */
+static bool gate_try(void)
+{
+	int open = 0;
+	uint64_t mask;
+
+	cdm_sys_block_all(&mask);
+	gate_mine = atomic_compare_exchange_strong(&gate_closed, &open, 1);
+	cdm_sys_unblock(&mask);
+	return gate_mine;
+}
+
 void cdm_inflight_close(void)
 {
 	cdm_inflight_close_within(GATE_PATIENCE_NS);
@@ -42,15 +54,12 @@ void cdm_inflight_close(void)
 
 void cdm_inflight_close_within(uint64_t ns)
 {
-	int seen, closed = 0;
+	int seen;
 
 	if (gate_mine)
 		return;
-	while (!atomic_compare_exchange_strong(&gate_closed, &closed, 1)) { /* another thread forks */
+	while (!gate_try()) /* another thread forks */
 		cdm_futex_wait(&gate_closed, 1);
-		closed = 0;
-	}
-	gate_mine = true;
 	uint64_t begun = cdm_now_ns();
 	while ((seen = atomic_load(&in_flight)) > in_flight_here + given_up && cdm_now_ns() - begun < ns)
 		cdm_futex_wait_ms(&in_flight, seen, 100);
@@ -64,8 +73,12 @@ bool cdm_inflight_drained(void)
 
 void cdm_inflight_open(void)
 {
+	uint64_t mask;
+
+	cdm_sys_block_all(&mask);
 	gate_mine = false;
 	atomic_store(&gate_closed, 0);
+	cdm_sys_unblock(&mask);
 	cdm_futex_wake(&gate_closed, INT_MAX);
 }
 
