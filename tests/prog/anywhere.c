@@ -147,5 +147,6 @@ int main(int argc, char **argv)
 	CHECK(step == steps || past);
 	printf("%s: %d instructions\n", argv[1], step);
 	kill(tested, SIGKILL);
+	waitpid(tested, NULL, 0);
 	return check_end("anywhere");
 }
