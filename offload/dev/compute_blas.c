@@ -341,6 +341,16 @@ static bool blas_prepared(void)
 	return !cdm_choice_load(cdm_choice_key(list, n, cdm_config.blas, threads_asked()), &c);
 }
 
+static bool blas_small_ready(void)
+{
+	const struct cdm_plan *plan = &blas.choice.plan;
+
+	for (int n = 0; n < plan->settings && !atomic_load(&blas.single); n++)
+		if (plan->setting[n].threads == 1 && !instance_get(n) && atomic_load(&blas.instance[n].state) == CLOSED)
+			return false;
+	return true;
+}
+
 static void *blas_small(int routine, bool cblas, int size)
 {
 	int family = blas.family[routine];
@@ -495,6 +505,7 @@ const struct cdm_compute_ops cdm_compute_blas = {
 	.describe = blas_describe,
 	.crossover = blas_crossover,
 	.prepared = blas_prepared,
+	.small_ready = blas_small_ready,
 	.small = blas_small,
 	.for_team = blas_for_team,
 	.greet = blas_greet,

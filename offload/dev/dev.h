@@ -59,8 +59,10 @@ struct cdm_compute_ops {
 	double (*crossover)(void);     /* measured flops from which offloading pays */
 	/* Whether open() takes milliseconds, not seconds: nothing has to be measured first. */
 	bool (*prepared)(void);
+	/* Opens the libraries for calls on one thread. False: another thread is opening one, ask again. */
+	bool (*small_ready)(void);
 	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes square shapes of a class of work
-	 * (plan.h) best on one thread and on the host's memory. NULL: none. Opens libraries if need be. */
+	 * (plan.h) best on one thread and on the host's memory. NULL: none. */
 	void *(*small)(int routine, bool cblas, int size);
 	/* Several threads are better for calls of this aspect and class, and the work is enough for an operation where the host's
 	 * library is reference BLAS. */

@@ -93,6 +93,8 @@ static bool open_way(int routine, const void *site, uint64_t work)
 		return false;
 	if (!cdm_dispatch_compute(routine, site)) /* another thread may be opening it: asked again later */
 		return false;
+	if (!cdm_device.compute->small_ready())
+		return false;
 	struct cdm_forward *table = registered ? make_table() : NULL;
 	failed = !table;
 	atomic_store(&cdm_forward_table, table);

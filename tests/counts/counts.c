@@ -2,6 +2,7 @@
  * difference (mark.h). What a path prepares is not counted.
  *
  *   counts host       what never reaches a device: allocation, mappings, system calls, calls that stay
+ *   counts tiny       calls that are computed at once, their arithmetic included
  *   counts patch      calls of a BLAS that is linked statically (the program counts_static)
  *   counts device     calls that are offloaded
  *
@@ -207,6 +208,8 @@ static const struct path paths[] = {
 	{"host", "cblas_dgemm, stays", cblas, NULL},
 	{"host", "ddot_, stays", dot, NULL},
 	{"host", "dgemm_ of dlsym, stays", gemm_dlsym, NULL},
+	{"tiny", "dgemm_ of order 4, at once", gemm_here, NULL},
+	{"tiny", "cblas_dgemm of order 4, at once", cblas, NULL},
 	{"patch", "dgemm_ patched, stays", gemm_here, NULL},
 	{"patch", "ddot_ patched, stays", dot, NULL},
 	{"patch", "cblas_dgemm patched, stays", cblas, NULL},

@@ -24,6 +24,7 @@ NETLIB = f"{ARCH}/blas:{ARCH}/lapack"
 # Group: the program, and what is in its environment.
 GROUPS = {
     "host": ("counts", dict(CDM_MIN_WORK="1e12", CDM_MECHANISM="remap")),
+    "tiny": ("counts", dict(CDM_MECHANISM="remap")),
     "patch": ("counts_static", dict(CDM_MIN_WORK="1e12", CDM_MECHANISM="remap")),
     "device": ("counts", dict(CDM_MIN_WORK="0", CDM_MECHANISM="remap", CDM_THREADS="1", CDM_CONTROL="off",
                               CDM_BLAS=f"{ARCH}/blas/libblas.so.3")),
