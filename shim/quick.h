@@ -34,6 +34,6 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine);
 /* At the start: whether this CPU can do that at all. */
 void cdm_quick_start(void);
 /* By routine: the largest dimension of a call that may be computed at once; 0: none is. */
-extern uint8_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
+extern uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
 
 #endif

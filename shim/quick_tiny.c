@@ -3,8 +3,12 @@
 #include "shim/blas_shapes.h"
 #include "shim/quick.h"
 
-uint8_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
-static uint8_t from[CDM_BLAS_COUNT];
+uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
+/* The rest of struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. */
+static struct limit {
+	uint32_t work;
+	uint16_t from, order;
+} limits[CDM_BLAS_COUNT];
 
 static int most(const struct cdm_quick *q)
 {
@@ -12,33 +16,48 @@ static int most(const struct cdm_quick *q)
 	return n > q->k ? n : q->k;
 }
 
+/* Elements of the matrix that is overwritten. */
+static unsigned area(const struct cdm_quick *q)
+{
+	return (unsigned)q->m * (unsigned)q->n;
+}
+
 bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 {
+	const struct limit *l = &limits[routine];
 	int n = most(q);
 
-	if (n > cdm_quick_tiny_most[routine] || n < from[routine])
+	if (n > cdm_quick_tiny_most[routine] || n < l->from)
 		return false;
 	switch (routine) {
+#define LEAVE_IF(condition)                                                                                            \
+	if (condition)                                                                                                 \
+	return false
 #define GEMM(t)                                                                                                        \
 	case CDM_BLAS_##t##gemm:                                                                                       \
+		LEAVE_IF(q->work > l->work || (q->m > l->order && q->trans != 'N'));                                   \
 		cdm_tiny_##t##gemm(q->trans, q->trans_b, q->m, q->n, q->k, q->alpha, q->a, q->lda, q->b, q->ldb,       \
 				   q->beta, q->c, q->ldc);                                                             \
 		return true;
 #define GEMV(t)                                                                                                        \
 	case CDM_BLAS_##t##gemv:                                                                                       \
+		LEAVE_IF(q->work > l->work);                                                                           \
 		cdm_tiny_##t##gemv(q->trans, q->m, q->n, q->alpha, q->a, q->lda, q->b, q->ldb, q->beta, q->c, q->ldc); \
 		return true;
 #define RANK(name)                                                                                                     \
 	case CDM_BLAS_##name:                                                                                          \
+		LEAVE_IF(q->work > l->work || q->n > l->order);                                                        \
 		cdm_tiny_##name(q->uplo, q->trans, q->n, q->k, q->alpha, q->a, q->lda, q->beta, q->c, q->ldc);         \
 		return true;
 #define TRSM(t)                                                                                                        \
 	case CDM_BLAS_##t##trsm:                                                                                       \
+		LEAVE_IF(area(q) > l->work || (q->side == 'L' ? q->m : q->n) > l->order);                              \
 		cdm_tiny_##t##trsm(q->side, q->uplo, q->trans, q->diag, q->m, q->n, q->alpha, q->a, q->lda, q->b,      \
 				   q->ldb);                                                                            \
 		return true;
 #define GETRF(t)                                                                                                       \
 	case CDM_BLAS_##t##getrf:                                                                                      \
+		LEAVE_IF(area(q) > l->work || q->m > l->order);                                                        \
 		*q->info = cdm_tiny_##t##getrf(q->m, q->n, q->a, q->lda, q->pivots);                                   \
 		return true;
 #define POTRF(t)                                                                                                       \
@@ -66,9 +85,12 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 static void set_limit(int routine, enum cdm_tiny_routine kernel)
 {
 	const struct cdm_tiny_limit *l = &cdm_tiny_limits[kernel][cdm_blas_table[routine].type];
+	unsigned coef =
+		cdm_shapes[cdm_blas_shape[routine]].coef * (cdm_scalar_complex(cdm_blas_table[routine].type) ? 4u : 1);
+	bool elements = kernel == CDM_TINY_TRSM || kernel == CDM_TINY_GETRF;
 
 	cdm_quick_tiny_most[routine] = l->to;
-	from[routine] = l->from;
+	limits[routine] = (struct limit){elements ? l->work : l->work * coef, l->from, l->order};
 }
 
 void cdm_quick_start(void)

@@ -132,11 +132,11 @@ static int factor_cholesky_of(int vectors, E *w, int n)
 		return factor_cholesky(1, 1, w, n);
 	if (vectors == 2)
 		return factor_cholesky(2, 1, w, n);
-	if (vectors == 3 || MAX_VECTORS == 3)
+	if (vectors == 3)
 		return factor_cholesky(3, 1, w, n);
-	if (vectors == 4)
+	if (vectors == 4 || MAX_VECTORS == 4)
 		return factor_cholesky(4, 1, w, n);
-	if (MAX_VECTORS == 6)
+	if (vectors == 6 && MAX_VECTORS == 8)
 		return factor_cholesky(6, 1, w, n);
 	return factor_cholesky(1, vectors, w, n);
 }

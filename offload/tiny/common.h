@@ -15,7 +15,7 @@
 #define UNROLL _Pragma("GCC unroll 12")
 #endif
 
-#define CAP CDM_TINY_MAX
+#define CAP CDM_TINY_ORDER
 
 FN int min_(int a, int b)
 {

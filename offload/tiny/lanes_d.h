@@ -120,6 +120,14 @@ FN T v_hsum(V v)
 	return _mm_cvtsd_f64(_mm_add_sd(m, _mm_unpackhi_pd(m, m)));
 }
 
+/* The sums of four vectors. */
+FN void v_hsum4(T *to, const V v[4])
+{
+	V a = _mm256_hadd_pd(v[0], v[1]), b = _mm256_hadd_pd(v[2], v[3]);
+
+	_mm256_storeu_pd(to, _mm256_permute2f128_pd(a, b, 0x21) + _mm256_blend_pd(a, b, 0xc));
+}
+
 /* The sums of the even and of the odd lanes. */
 FN void v_hsum2(T *even, T *odd, V v)
 {

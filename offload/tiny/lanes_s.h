@@ -131,6 +131,12 @@ FN T v_hsum(V v)
 	return _mm_cvtss_f32(_mm_add_ss(m, _mm_movehdup_ps(m)));
 }
 
+/* The sums of four vectors. */
+FN void v_hsum4(T *to, const V v[4])
+{
+	_mm_storeu_ps(to, v_halves_sum(_mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]))));
+}
+
 /* The sums of the even and of the odd lanes. */
 FN void v_hsum2(T *even, T *odd, V v)
 {

@@ -5,6 +5,9 @@
 #pragma once
 
 #define PER (1 + COMPLEX) /* lanes of an element */
+/* Elements of the copy: its columns are whole vectors, an even number of them from 4 on. */
+#define LU_ROOM (sizeof(E) == 16 ? CDM_TINY_AREA * 3 / 2 : CDM_TINY_AREA * 2)
+_Static_assert(CAP *PER <= 64, "a bit of `active` for each lane");
 
 struct elimination {
 	E *w; /* columns of whole vectors */
@@ -127,11 +130,11 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 		return factor_lu(1, 1, s, a, lda, ipiv);
 	if (vectors == 2)
 		return factor_lu(2, 1, s, a, lda, ipiv);
-	if (vectors == 3 || MAX_VECTORS == 3)
+	if (vectors == 3)
 		return factor_lu(3, 1, s, a, lda, ipiv);
-	if (vectors == 4)
+	if (vectors == 4 || MAX_VECTORS == 4)
 		return factor_lu(4, 1, s, a, lda, ipiv);
-	if (MAX_VECTORS == 6)
+	if (vectors == 6 && MAX_VECTORS == 8)
 		return factor_lu(6, 1, s, a, lda, ipiv);
 	return factor_lu(2, vectors / 2, s, a, lda, ipiv);
 }
@@ -139,7 +142,7 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
 	int vectors = whole_vectors(m), ld = vectors * VL, info;
-	E w[CAP * CAP], *to = a;
+	E w[LU_ROOM], *to = a;
 	struct elimination s;
 
 	s.w = w;

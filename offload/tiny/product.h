@@ -115,7 +115,7 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 			    .alpha = *(const E *)alpha,
 			    .beta = *(const E *)beta,
 			    .conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C'))};
-	E packed[PANEL_ROWS * CAP];
+	E packed[PANEL_ROWS * CDM_TINY_LONG];
 
 	g.alpha_is = kind_of(g.alpha);
 	g.beta_is = kind_of(g.beta);
@@ -198,7 +198,7 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 			    .alpha_is = kind_of(alpha),
 			    .beta_is = kind_of(beta),
 			    .conj = conj_set(hermitian && trans, hermitian && !trans)};
-	E packed[PANEL_ROWS * CAP];
+	E packed[PANEL_ROWS * CDM_TINY_LONG];
 
 	if (e_is0(alpha)) {
 		scale_triangle(c, ldc, n, lower, hermitian, beta);

@@ -56,22 +56,36 @@ FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][P
 	}
 }
 
+/* VL columns of the source become VL rows of the result; `whole`: they have VL rows or more from l on, else fewer. */
+FN void pack_square(const bool whole, E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int columns, int rows)
+{
+	VM mask = v_mask(whole ? VL : rows);
+	V r[VL];
+
+	UNROLL for (int u = 0; u < VL; u++)
+	{
+		r[u] = whole ? v_load(from) : v_loadm(from, mask);
+		from += u + 1 < columns ? ld : 0;
+	}
+	v_transpose(r);
+	UNROLL for (int u = 0; u < VL; u++) if (whole || u < rows) v_store(to + u * ldd, r[u]);
+}
+
 /* Element (l, i) of the source becomes element (i, l) of the result, whose columns are `ldd` apart and hold whole
  * vectors: rows beyond the last repeat it. */
 FN void pack_transposed(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int rows, int columns)
 {
-	for (int l = 0; l < columns; l += VL) {
-		int some = min_(VL, columns - l);
-		VM mask = v_mask(some);
+	for (int i = 0; i < rows; i += VL, to += VL, from += VL * ld) {
+		int l = 0;
 
-		for (int i = 0; i < rows; i += VL) {
-			E *at = to + i + l * ldd;
-			V r[VL];
-
-			UNROLL for (int u = 0; u < VL; u++) r[u] = v_loadm(from + l + min_(i + u, rows - 1) * ld, mask);
-			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++) if (u < some) v_store(at + u * ldd, r[u]);
-		}
+		if (rows - i >= VL)
+			for (; l + VL <= columns; l += VL)
+				pack_square(true, to + l * ldd, ldd, from + l, ld, VL, VL);
+		else
+			for (; l + VL <= columns; l += VL)
+				pack_square(true, to + l * ldd, ldd, from + l, ld, rows - i, VL);
+		if (l < columns)
+			pack_square(false, to + l * ldd, ldd, from + l, ld, rows - i, columns - l);
 	}
 }
 

@@ -43,12 +43,12 @@ bool cdm_tiny_usable(void)
  * are faster, but the program's own library is neither, and reaching another one costs more than the difference. */
 const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
-	/*		     s	      d	       c	z */
-	[CDM_TINY_GEMM]	 = {{4, 24}, {4, 24}, {4, 20}, {4, 10}},
-	[CDM_TINY_GEMV]	 = {{4, 24}, {4, 24}, {4, 6},  {4, 6}},
-	[CDM_TINY_SYRK]	 = {{4, 20}, {4, 24}, {4, 16}, {4, 6}},
-	[CDM_TINY_TRSM]	 = {{4, 24}, {4, 24}, {4, 24}, {4, 24}},
-	[CDM_TINY_GETRF] = {{1, 24}, {1, 24}, {1, 24}, {1, 24}},
-	[CDM_TINY_POTRF] = {{1, 24}, {1, 24}, {1, 24}, {1, 24}},
+	/*		     s			     d			    c			   z */
+	[CDM_TINY_GEMM]	 = {{4, 256, 96, 16384}, {4, 256, 96, 16384}, {4, 256, 64, 13824}, {4, 256, 64, 13824}},
+	[CDM_TINY_GEMV]	 = {{4, 512, 0, 8192},	 {4, 512, 0, 16384},  {4, 512, 0, 4096},   {4, 512, 0, 2048}},
+	[CDM_TINY_SYRK]	 = {{4, 256, 32, 13824}, {4, 256, 64, 32768}, {4, 256, 24, 13824}, {4, 256, 24, 13824}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 1024},	 {4, 256, 32, 1024},  {4, 256, 32, 1024},  {4, 256, 32, 1024}},
+	[CDM_TINY_GETRF] = {{1, 256, 32, 1024},	 {1, 256, 32, 1024},  {1, 256, 32, 1024},  {1, 256, 32, 1024}},
+	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	 {1, 32, 32, 0},      {1, 32, 32, 0},	   {1, 24, 24, 0}},
 	/* clang-format on */
 };

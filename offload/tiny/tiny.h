@@ -5,17 +5,19 @@
  * else of this file may be called where it does not.
  *
  * The caller has checked the arguments: matrices are column-major, options are the letters of BLAS in either case,
- * dimensions are from 1 to CDM_TINY_MAX, leading dimensions and increments are legal. Strides are in elements. Not one
+ * leading dimensions and increments are legal, dimensions are from 1 to what is said below. Strides are in elements. Not one
  * byte outside of an operand's elements is read or written: not the padding between columns, not the triangle that is
  * not named, not the rest beyond the last column. Operands do not overlap, as BLAS demands. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CDM_TINY_MAX 24
+/* Largest dimensions. They bound the stack that is used: 28 KiB. */
+#define CDM_TINY_ORDER 32   /* of a triangle that is solved with or factored, and of the rows that getrf eliminates */
+#define CDM_TINY_AREA 1024  /* getrf: elements */
+#define CDM_TINY_LONG 256   /* all others, but for */
+#define CDM_TINY_VECTOR 512 /* those of gemv */
 
-/* Where a routine of this file is faster than the libraries, as measured: the largest dimension of a call (m, n, and k) is
- * from `from` to `to`. */
 enum cdm_tiny_routine {
 	CDM_TINY_GEMM,
 	CDM_TINY_GEMV,
@@ -27,8 +29,14 @@ enum cdm_tiny_routine {
 };
 enum cdm_tiny_type { CDM_TINY_S, CDM_TINY_D, CDM_TINY_C, CDM_TINY_Z, CDM_TINY_TYPES };
 
+/* Where a routine of this file is faster than the libraries, as measured; all numbers are inclusive.
+ *
+ *	 from, to   the largest dimension of the call
+ *	 order	    gemm: m, where op(A) is not A; syrk: n; trsm: the triangle's order; getrf: m; potrf: n
+ *	 work	    gemm: m n k; syrk: n n k; gemv, trsm, getrf: m n */
 struct cdm_tiny_limit {
-	unsigned char from, to; /* both inclusive */
+	unsigned short from, to, order;
+	unsigned work;
 };
 extern const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES];
 

@@ -19,41 +19,44 @@ static __attribute__((noinline)) void scatter(E *y, const E *from, int n, ptrdif
 		y[at_inc(i, n, inc)] = from[i];
 }
 
-/* y = alpha A x + beta y for one panel of rows. Odd and even columns have sums of their own: half the latency. */
+/* Vectors of a panel, and sums of each: as many as hide the latency of an addition, and fit into the registers. */
+#define GEMV_PANEL (COMPLEX ? 4 : 8)
+#define GEMV_SUMS (GEMV_PANEL + 2 * !COMPLEX)
+FN int sums_of(const int P)
+{
+	return P > GEMV_SUMS / 2 ? 1 : P > GEMV_SUMS / 4 ? 2 : 4;
+}
+
+FN V load_rows(const int P, const bool part, int p, int rows, const E *at)
+{
+	return part ? v_loadm(at, v_mask(rows)) : v_load(at + row_of(P, p, rows));
+}
+
+/* y = alpha A x + beta y for one panel of rows. */
 FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 		   E beta, E *y)
 {
-	VM mask = v_mask(part ? rows : VL);
-	ACC acc[2][PANEL_MAX];
+	const int H = sums_of(P);
+	ACC acc[4][GEMV_PANEL];
 	int j = 0;
 
-	UNROLL for (int h = 0; h < 2; h++) UNROLL for (int p = 0; p < P; p++) acc[h][p] = acc_zero();
-	for (; j + 2 <= n; j += 2, a += 2 * lda)
-		UNROLL for (int h = 0; h < 2; h++) UNROLL for (int p = 0; p < P; p++)
-		{
-			const E *at = a + h * lda + row_of(P, p, rows);
-
-			acc[h][p] = acc_mac(acc[h][p], part ? v_loadm(at, mask) : v_load(at), x + j + h);
-		}
-	if (j < n)
-		UNROLL for (int p = 0; p < P; p++)
-		{
-			const E *at = a + row_of(P, p, rows);
-
-			acc[0][p] = acc_mac(acc[0][p], part ? v_loadm(at, mask) : v_load(at), x + j);
-		}
-	V r[PANEL_MAX];
+	UNROLL for (int h = 0; h < H; h++) UNROLL for (int p = 0; p < P; p++) acc[h][p] = acc_zero();
+	for (; j + H <= n; j += H, a += H * lda)
+		UNROLL for (int h = 0; h < H; h++) UNROLL for (int p = 0; p < P; p++) acc[h][p] =
+			acc_mac(acc[h][p], load_rows(P, part, p, rows, a + h * lda), x + j + h);
+	for (; j < n; j++, a += lda)
+		UNROLL for (int p = 0; p < P; p++) acc[0][p] =
+			acc_mac(acc[0][p], load_rows(P, part, p, rows, a), x + j);
+	V r[GEMV_PANEL];
 
 	UNROLL for (int p = 0; p < P; p++)
 	{
-		r[p] = acc_value(acc_add(acc[0][p], acc[1][p]), conj_none());
+		UNROLL for (int h = 1; h < H; h++) acc[0][p] = acc_add(acc[0][p], acc[h][p]);
+		r[p] = acc_value(acc[0][p], conj_none());
 		if (!COMPLEX || !e_is1(alpha))
 			r[p] = v_mul(r[p], b_set(alpha));
-		if (!e_is0(beta)) {
-			V old = part ? v_loadm(y, mask) : v_load(y + row_of(P, p, rows));
-
-			r[p] = v_plus(r[p], old, beta);
-		}
+		if (!e_is0(beta))
+			r[p] = v_plus(r[p], load_rows(P, part, p, rows, y), beta);
 	}
 	if (part)
 		v_storep(y, r[0], rows);
@@ -61,52 +64,100 @@ FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, pt
 		UNROLL for (int p = 0; p < P; p++) v_store(y + row_of(P, p, rows), r[p]);
 }
 
+/* Vectors of the next panel, with `vectors` left to do. */
+FN int gemv_panel_vectors(int vectors)
+{
+	if (vectors >= GEMV_PANEL + 2 || vectors == GEMV_PANEL)
+		return GEMV_PANEL;
+	return vectors > 4 ? (vectors == 6 || vectors == 9) && !COMPLEX ? 6 : 3 + (vectors == 7) : vectors;
+}
+
 static void gemv_n(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha, E beta, E *y)
 {
-	for (int i = 0; i < m;) {
-		int P = panel_vectors(vectors_of(m - i)), rows = min_(P * VL, m - i);
+	for (int i = 0, rows; i < m; i += rows) {
+		int P = gemv_panel_vectors(vectors_of(m - i));
 
+		rows = min_(P * VL, m - i);
 		if (rows < VL)
 			gemv_panel(1, true, rows, n, a + i, lda, x, alpha, beta, y + i);
 		else if (P == 1)
 			gemv_panel(1, false, rows, n, a + i, lda, x, alpha, beta, y + i);
 		else if (P == 2)
 			gemv_panel(2, false, rows, n, a + i, lda, x, alpha, beta, y + i);
-		else
+		else if (P == 3)
 			gemv_panel(3, false, rows, n, a + i, lda, x, alpha, beta, y + i);
-		i += rows;
+		else if (P == 4)
+			gemv_panel(4, false, rows, n, a + i, lda, x, alpha, beta, y + i);
+#if !COMPLEX
+		else if (P == 6)
+			gemv_panel(6, false, rows, n, a + i, lda, x, alpha, beta, y + i);
+		else
+			gemv_panel(8, false, rows, n, a + i, lda, x, alpha, beta, y + i);
+#endif
 	}
 }
 
 /* sums[j] = column j of A times x, for NC columns. */
 FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E *sums)
 {
+	const int U = COMPLEX ? 1 : 2;
 	VM mask = v_mask(m % VL);
-	ACC acc[4];
+	ACC acc[2][4];
 	int i = 0;
 
-	UNROLL for (int j = 0; j < NC; j++) acc[j] = acc_zero();
-	for (; i + VL <= m; i += VL)
-		UNROLL for (int j = 0; j < NC; j++) acc[j] = acc_dot(acc[j], v_load(a + i + j * lda), v_load(x + i));
+	UNROLL for (int u = 0; u < U; u++) UNROLL for (int j = 0; j < NC; j++) acc[u][j] = acc_zero();
+	for (; i + U * VL <= m; i += U * VL)
+		UNROLL for (int u = 0; u < U; u++) UNROLL for (int j = 0; j < NC; j++) acc[u][j] =
+			acc_dot(acc[u][j], v_load(a + i + u * VL + j * lda), v_load(x + i + u * VL));
+	if (U == 2 && i + VL <= m) {
+		UNROLL for (int j = 0; j < NC; j++) acc[0][j] =
+			acc_dot(acc[0][j], v_load(a + i + j * lda), v_load(x + i));
+		i += VL;
+	}
 	if (i < m)
-		UNROLL for (int j = 0; j < NC; j++) acc[j] =
-			acc_dot(acc[j], v_loadm(a + i + j * lda, mask), v_loadm(x + i, mask));
-	UNROLL for (int j = 0; j < NC; j++) sums[j] = acc_sum(acc[j], conj);
+		UNROLL for (int j = 0; j < NC; j++) acc[U - 1][j] =
+			acc_dot(acc[U - 1][j], v_loadm(a + i + j * lda, mask), v_loadm(x + i, mask));
+	if (U == 2)
+		UNROLL for (int j = 0; j < NC; j++) acc[0][j] = acc_add(acc[0][j], acc[1][j]);
+	if (NC == 4)
+		acc_sum4(acc[0], conj, sums);
+	else
+		UNROLL for (int j = 0; j < NC; j++) sums[j] = acc_sum(acc[0][j], conj);
+}
+
+/* y = alpha sums + beta y; whole vectors of sums can be read. */
+FN void add_sums(int n, const E *sums, E alpha, E beta, E *y)
+{
+	for (int j = 0; j < n; j += VL) {
+		VM mask = v_mask(min_(n - j, VL));
+		V r = v_load(sums + j);
+
+		if (!COMPLEX || !e_is1(alpha))
+			r = v_mul(r, b_set(alpha));
+		if (!e_is0(beta))
+			r = v_plus(r, v_loadm(y + j, mask), beta);
+		if (n - j >= VL)
+			v_store(y + j, r);
+		else
+			v_storep(y + j, r, n - j);
+	}
 }
 
 static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
-	E sums[CAP + 4];
-	int j = 0;
+	enum { SOME = 64 };
+	E sums[SOME];
 
-	for (; j + 4 <= n; j += 4)
-		dots(4, m, a + j * lda, lda, x, conj, sums + j);
-	for (; j < n; j++)
-		dots(1, m, a + j * lda, lda, x, conj, sums + j);
-	for (j = 0; j < n; j++) {
-		E r = COMPLEX && e_is1(alpha) ? sums[j] : e_mul(alpha, sums[j]);
+	for (int first = 0, j; first < n; first += SOME) {
+		int some = min_(n - first, SOME);
 
-		y[j] = e_is0(beta) ? r : e_plus(r, y[j], beta);
+		for (j = 0; j + 4 <= some; j += 4, a += 4 * lda)
+			dots(4, m, a, lda, x, conj, sums + j);
+		for (; j < some; j++, a += lda)
+			dots(1, m, a, lda, x, conj, sums + j);
+		for (; j % VL; j++)
+			sums[j] = e_zero();
+		add_sums(some, sums, alpha, beta, y + first);
 	}
 }
 
@@ -123,7 +174,7 @@ static __attribute__((noinline)) void gemv_strided(int trans, int m, int n, E al
 						   const E *x, ptrdiff_t incx, E beta, E *y, ptrdiff_t incy)
 {
 	int nx = is_letter(trans, 'N') ? n : m, ny = is_letter(trans, 'N') ? m : n;
-	E xs[CAP], ys[CAP];
+	E xs[CDM_TINY_VECTOR], ys[CDM_TINY_VECTOR];
 
 	gather(xs, x, nx, incx);
 	if (!e_is0(beta))

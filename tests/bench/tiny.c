@@ -3,7 +3,7 @@
  *
  *   tiny                    FIGURE lines, against OpenBLAS where Debian has it
  *   tiny LIBRARY...         a table against the best of these libraries (a library that exports libxsmm_dgemm is
- *                           called so) for sizes up to CDM_TINY_MAX */
+ *                           called so) for square operands, or for the shapes that TINY_SIZES names */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +14,17 @@
 
 #define CALL_NS 10
 #define ROUNDS 41
-#define MATRIX (CDM_TINY_MAX * CDM_TINY_MAX * 16)
+#define ELEMENTS (128 * 512)
+#define MATRIX (ELEMENTS * 16)
 #define BATCH 64
+#define BATCH_LEAST 8
 #define LIBRARIES 8
 
 static const char types[] = "sdcz";
 static const size_t sizes[] = {4, 8, 8, 16};
-static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH * MATRIX] __attribute__((aligned(64)));
+static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH_LEAST * MATRIX] __attribute__((aligned(64)));
 static char one[4][16], minus[4][16];
-static int pivots[CDM_TINY_MAX], n, info;
+static int pivots[ELEMENTS], m, n, k, info;
 
 struct run {
 	int type;
@@ -41,15 +43,21 @@ typedef void lapack_potrf(const char *, int *, void *, int *, int *);
 
 static int step = 1;
 
+static bool is(char option, char letter)
+{
+	return option == letter;
+}
+
 static void run_gemm(const struct run *r, void *x)
 {
 	static cdm_tiny_gemm_fn *const ours[] = {cdm_tiny_sgemm, cdm_tiny_dgemm, cdm_tiny_cgemm, cdm_tiny_zgemm};
 	const char *o = r->options;
+	int lda = is(o[0], 'N') ? m : k, ldb = is(o[1], 'N') ? k : n;
 
 	if (r->f)
-		((blas_gemm *)r->f)(o, o + 1, &n, &n, &n, one[r->type], a, &n, b, &n, one[r->type], x, &n);
+		((blas_gemm *)r->f)(o, o + 1, &m, &n, &k, one[r->type], a, &lda, b, &ldb, one[r->type], x, &m);
 	else
-		ours[r->type](o[0], o[1], n, n, n, one[r->type], a, n, b, n, one[r->type], x, n);
+		ours[r->type](o[0], o[1], m, n, k, one[r->type], a, lda, b, ldb, one[r->type], x, m);
 }
 
 static void run_gemv(const struct run *r, void *x)
@@ -57,42 +65,46 @@ static void run_gemv(const struct run *r, void *x)
 	static cdm_tiny_gemv_fn *const ours[] = {cdm_tiny_sgemv, cdm_tiny_dgemv, cdm_tiny_cgemv, cdm_tiny_zgemv};
 
 	if (r->f)
-		((blas_gemv *)r->f)(r->options, &n, &n, one[r->type], a, &n, b, &step, one[r->type], x, &step);
+		((blas_gemv *)r->f)(r->options, &m, &n, one[r->type], a, &m, b, &step, one[r->type], x, &step);
 	else
-		ours[r->type](r->options[0], n, n, one[r->type], a, n, b, 1, one[r->type], x, 1);
+		ours[r->type](r->options[0], m, n, one[r->type], a, m, b, 1, one[r->type], x, 1);
+}
+
+static void rank_k(const struct run *r, void *x, cdm_tiny_rank_fn *ours)
+{
+	const char *o = r->options;
+	int lda = is(o[1], 'N') ? n : k;
+
+	if (r->f)
+		((blas_rank *)r->f)(o, o + 1, &n, &k, minus[r->type], a, &lda, one[r->type], x, &n);
+	else
+		ours(o[0], o[1], n, k, minus[r->type], a, lda, one[r->type], x, n);
 }
 
 static void run_syrk(const struct run *r, void *x)
 {
 	static cdm_tiny_rank_fn *const ours[] = {cdm_tiny_ssyrk, cdm_tiny_dsyrk, cdm_tiny_csyrk, cdm_tiny_zsyrk};
-	const char *o = r->options;
 
-	if (r->f)
-		((blas_rank *)r->f)(o, o + 1, &n, &n, minus[r->type], a, &n, one[r->type], x, &n);
-	else
-		ours[r->type](o[0], o[1], n, n, minus[r->type], a, n, one[r->type], x, n);
+	rank_k(r, x, ours[r->type]);
 }
 
 static void run_herk(const struct run *r, void *x)
 {
 	static cdm_tiny_rank_fn *const ours[] = {NULL, NULL, cdm_tiny_cherk, cdm_tiny_zherk};
-	const char *o = r->options;
 
-	if (r->f)
-		((blas_rank *)r->f)(o, o + 1, &n, &n, minus[r->type], a, &n, one[r->type], x, &n);
-	else
-		ours[r->type](o[0], o[1], n, n, minus[r->type], a, n, one[r->type], x, n);
+	rank_k(r, x, ours[r->type]);
 }
 
 static void run_trsm(const struct run *r, void *x)
 {
 	static cdm_tiny_trsm_fn *const ours[] = {cdm_tiny_strsm, cdm_tiny_dtrsm, cdm_tiny_ctrsm, cdm_tiny_ztrsm};
 	const char *o = r->options;
+	int lda = is(o[0], 'L') ? m : n;
 
 	if (r->f)
-		((blas_trsm *)r->f)(o, o + 1, o + 2, o + 3, &n, &n, one[r->type], fresh, &n, x, &n);
+		((blas_trsm *)r->f)(o, o + 1, o + 2, o + 3, &m, &n, one[r->type], fresh, &lda, x, &m);
 	else
-		ours[r->type](o[0], o[1], o[2], o[3], n, n, one[r->type], fresh, n, x, n);
+		ours[r->type](o[0], o[1], o[2], o[3], m, n, one[r->type], fresh, lda, x, m);
 }
 
 static void run_getrf(const struct run *r, void *x)
@@ -100,9 +112,9 @@ static void run_getrf(const struct run *r, void *x)
 	static cdm_tiny_getrf_fn *const ours[] = {cdm_tiny_sgetrf, cdm_tiny_dgetrf, cdm_tiny_cgetrf, cdm_tiny_zgetrf};
 
 	if (r->f)
-		((lapack_getrf *)r->f)(&n, &n, x, &n, pivots, &info);
+		((lapack_getrf *)r->f)(&m, &n, x, &m, pivots, &info);
 	else
-		info = ours[r->type](n, n, x, n, pivots);
+		info = ours[r->type](m, n, x, m, pivots);
 }
 
 static void run_potrf(const struct run *r, void *x)
@@ -115,19 +127,48 @@ static void run_potrf(const struct run *r, void *x)
 		info = ours[r->type](r->options[0], n, x, n);
 }
 
+static bool any(const char *o)
+{
+	(void)o;
+	return m <= CDM_TINY_LONG && n <= CDM_TINY_LONG && k <= CDM_TINY_LONG;
+}
+
+static bool vectors(const char *o)
+{
+	(void)o;
+	return m <= CDM_TINY_VECTOR && n <= CDM_TINY_VECTOR;
+}
+
+static bool solvable(const char *o)
+{
+	return any(o) && (is(o[0], 'L') ? m : n) <= CDM_TINY_ORDER;
+}
+
+static bool eliminable(const char *o)
+{
+	return any(o) && m <= CDM_TINY_ORDER && m * n <= CDM_TINY_AREA;
+}
+
+static bool factorable(const char *o)
+{
+	(void)o;
+	return n <= CDM_TINY_ORDER;
+}
+
 static const struct routine {
 	const char *name;
 	void (*run)(const struct run *, void *);
 	const char *options[4]; /* the first for the FIGURE lines */
 	int types;              /* of the four, from the last */
+	bool (*fits)(const char *options);
 } routines[] = {
-	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4},
-	{"gemv", run_gemv, {"N", "T"}, 4},
-	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4},
-	{"herk", run_herk, {"LN", "UN", "LC"}, 2},
-	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4},
-	{"getrf", run_getrf, {""}, 4},
-	{"potrf", run_potrf, {"L", "U"}, 4},
+	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4, any},
+	{"gemv", run_gemv, {"N", "T"}, 4, vectors},
+	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4, any},
+	{"herk", run_herk, {"LN", "UN", "LC"}, 2, any},
+	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4, solvable},
+	{"getrf", run_getrf, {""}, 4, eliminable},
+	{"potrf", run_potrf, {"L", "U"}, 4, factorable},
 };
 
 static void put(int type, void *p, size_t i, double x)
@@ -138,31 +179,40 @@ static void put(int type, void *p, size_t i, double x)
 		((double *)p)[i] = x;
 }
 
-/* Random in a, b, diagonally dominant and symmetric in fresh, which is what the routines that overwrite get. */
-static void fill(int type)
+/* Random in a and b. In fresh, which is what the routines that overwrite get, rows columns that are diagonally dominant. */
+static void fill(int type, bool left)
 {
-	size_t per = type >= CDM_TINY_C ? 2 : 1;
+	size_t per = type >= CDM_TINY_C ? 2 : 1, rows = (size_t)(left ? m : n);
 
 	memset(fresh, 0, sizeof(fresh));
-	for (size_t i = 0; i < (size_t)(n * n) * per; i++) {
+	for (size_t i = 0; i < ELEMENTS * per; i++) {
 		put(type, a, i, (double)(rand() % 2000 - 1000) / 1000);
 		put(type, b, i, (double)(rand() % 2000 - 1000) / 1000);
 	}
-	for (size_t j = 0; j < (size_t)n; j++)
-		for (size_t i = 0; i < (size_t)n; i++)
-			put(type, fresh, (i + j * (size_t)n) * per, i == j ? n : (double)(i * j % 7) / 7);
+	for (size_t i = 0; i < ELEMENTS; i++)
+		put(type, fresh, i * per, i % (rows + 1) == 0 ? (double)rows : (double)(i % rows * (i / rows) % 7) / 7);
 	put(type, one[type], 0, 1);
 	put(type, minus[type], 0, -1);
+}
+
+/* Elements of what the call writes. */
+static size_t result_size(const struct routine *which, const struct run *r)
+{
+	if (which->run == run_gemv)
+		return (size_t)(is(r->options[0], 'N') ? m : n);
+	if (which->run == run_syrk || which->run == run_herk || which->run == run_potrf)
+		return (size_t)n * (size_t)n;
+	return (size_t)m * (size_t)n;
 }
 
 /* Nanoseconds of one call, from one batch of fresh matrices. */
 static double batch(const struct routine *which, const struct run *r)
 {
-	size_t bytes = (size_t)(n * n) * sizes[r->type], stride = (bytes + 63) / 64 * 64;
+	size_t bytes = result_size(which, r) * sizes[r->type], stride = (bytes + 63) / 64 * 64;
 	int count = (int)((16 << 10) / stride);
 	uint64_t t;
 
-	count = count > BATCH ? BATCH : count < 8 ? 8 : count;
+	count = count > BATCH ? BATCH : count < BATCH_LEAST ? BATCH_LEAST : count;
 	for (int i = 0; i < count; i++)
 		memcpy(c + (size_t)i * stride, which->run == run_getrf ? a : fresh, bytes);
 	t = cdm_now_ns();
@@ -219,8 +269,8 @@ static void figures(void *library)
 						      {type, routines[w].options[0], NULL}};
 				double ns[2] = {0};
 
-				n = at[i];
-				fill(type);
+				m = n = k = at[i];
+				fill(type, true);
 				runs[1].f = library ? function(library, type, routines[w].name) : NULL;
 				measure(&routines[w], runs[1].f ? 2 : 1, runs, ns);
 				snprintf(text + strlen(text), sizeof(text) - strlen(text), " %.0f", ns[0]);
@@ -246,20 +296,31 @@ static void table_row(const struct routine *which, const char *options, int type
 		if (f)
 			runs[used++] = (struct run){type, options, f};
 	}
-	fill(type);
+	fill(type, which->run == run_trsm && is(options[0], 'L'));
 	measure(which, used, runs, ns);
 	best = used > 1 ? ns[1] : 0;
 	for (int i = 2; i < used; i++)
 		best = ns[i] < best ? ns[i] : best;
-	printf("%c%-5s %-4s n=%-2d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, n, ns[0],
-	       best, best / (ns[0] + CALL_NS));
+	printf("%c%-5s %-4s %3d %3d %3d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, m, n,
+	       k, ns[0], best, best / (ns[0] + CALL_NS));
 	for (int i = 1; i < used; i++)
 		printf(" %.0f", ns[i]);
 	printf(" )\n");
 	fflush(stdout);
 }
 
-/* TINY_ONLY=dgemm,ztrsm and TINY_SIZES=4,8 choose. */
+/* m, or m:n:k. False: it is larger than the buffers. */
+static bool read_shape(const char *s)
+{
+	int last;
+
+	if (sscanf(s, "%d:%d:%d", &m, &n, &k) != 3)
+		m = n = k = atoi(s);
+	last = m > n ? m : n;
+	return m > 0 && n > 0 && k > 0 && last * (last < k ? k : last) <= ELEMENTS;
+}
+
+/* TINY_ONLY=dgemm,ztrsm and TINY_SIZES=4,8,32:4:4 choose. */
 static void table(int count, void **libraries)
 {
 	static const char every[] = "2,3,4,5,6,7,8,10,12,14,16,20,24,28,32";
@@ -274,10 +335,9 @@ static void table(int count, void **libraries)
 				continue;
 			for (int o = 0; o < 4 && routines[w].options[o]; o++)
 				for (const char *s = chosen ? chosen : every; s;
-				     s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
-					n = atoi(s);
-					table_row(&routines[w], routines[w].options[o], type, count, libraries);
-				}
+				     s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL)
+					if (read_shape(s) && routines[w].fits(routines[w].options[o]))
+						table_row(&routines[w], routines[w].options[o], type, count, libraries);
 		}
 }
 

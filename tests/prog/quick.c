@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 40, LD = MOST + 3, ELEMENTS = LD * MOST, ORDERS = 2 };
+/* Dimensions: up to MOST, or one up to LONG and the others up to SHORT. Operands fit into ELEMENTS with their gaps. */
+enum { MOST = 48, LONG = 300, SHORT = 6, GAP = 2, ELEMENTS = 2560, BEYOND = 64, ORDERS = 2 };
 
 /* clang-format off */
 #define TYPES(X) X(s) X(d) X(c) X(z)
@@ -65,7 +66,7 @@ static void fill(char *at, int type, int ld, double diagonal)
 		else
 			((float *)at)[i] = (float)v;
 	}
-	for (int i = 0; diagonal != 0 && i < MOST; i++) {
+	for (int i = 0; diagonal != 0 && i * (ld + 1) < ELEMENTS; i++) {
 		int at_i = i * (ld + 1) * (type >= 2 ? 2 : 1);
 		if (type & 1)
 			((double *)at)[at_i] += diagonal;
@@ -82,7 +83,7 @@ static void fill(char *at, int type, int ld, double diagonal)
 
 /* A call goes wrong in one place, now and then. */
 struct call {
-	int type, routine, m, n, k, ld, one, order;
+	int type, routine, m, n, k, lda, ldb, ldc, used, one, order;
 	char side, uplo, trans, trans_b, diag;
 	int side_c, uplo_c, trans_c, trans_bc, diag_c;
 	void *alpha, *beta;
@@ -98,6 +99,63 @@ static char option(const char *letters, int *number, int first)
 	return draw(2) ? letters[i] : (char)(letters[i] | 0x20);
 }
 
+static int is_solve(int routine)
+{
+	return routine == TRSM || routine == C_TRSM || routine == TRMM;
+}
+
+static int is_rank(int routine)
+{
+	return routine == SYRK || routine == HERK || routine == C_SYRK || routine == C_HERK;
+}
+
+static int dimension(int most)
+{
+	return 1 + (int)draw((uint32_t)most);
+}
+
+static void choose_dimensions(struct call *q)
+{
+	int most = draw(3) ? 12 : MOST, *d[] = {&q->m, &q->n, &q->k};
+
+	if (draw(4) == 0)
+		most = SHORT;
+	for (int i = 0; i < 3; i++)
+		*d[i] = dimension(most);
+	if (most != SHORT)
+		return;
+	*d[draw(3)] = dimension(LONG);
+	int *order = is_solve(q->routine) ? d[(q->side & 0xdf) == 'R'] : d[1];
+	if ((is_solve(q->routine) || is_rank(q->routine) || q->routine == POTRF) && *order > MOST)
+		*order = dimension(MOST);
+}
+
+static int leading(const struct call *q, int rows, int columns)
+{
+	int row_major = q->routine >= C_GEMM && q->order == 101;
+
+	return (row_major ? columns : rows) + (int)draw(GAP + 1);
+}
+
+/* As the operands lie: those of the Fortran call, or of the CBLAS call in its order. */
+static void choose_leading(struct call *q)
+{
+	int m = q->m, n = q->n, k = q->k, plain = (q->trans & 0xdf) == 'N', plain_b = (q->trans_b & 0xdf) == 'N';
+
+	if (q->routine == GEMM || q->routine == C_GEMM)
+		q->lda = plain ? leading(q, m, k) : leading(q, k, m);
+	else if (is_rank(q->routine))
+		m = n, q->lda = plain ? leading(q, n, k) : leading(q, k, n);
+	else if (is_solve(q->routine))
+		k = (q->side & 0xdf) == 'L' ? m : n, q->lda = leading(q, k, k);
+	else
+		m = q->routine == POTRF ? n : m, q->lda = leading(q, m, n);
+	q->ldb = plain_b ? leading(q, k, n) : leading(q, n, k);
+	q->ldc = leading(q, m, n);
+	q->used = q->ldc * (q->routine >= C_GEMM && q->order == 101 ? m : n) + BEYOND;
+	q->used = q->routine == GEMV || q->routine == C_GEMV || q->used > ELEMENTS ? ELEMENTS : q->used;
+}
+
 static void choose(struct call *q)
 {
 	static const double scalars[] = {0, 1, -0.5};
@@ -109,11 +167,6 @@ static void choose(struct call *q)
 	do
 		q->routine = (int)draw(ROUTINES);
 	while (!table[q->type][q->routine]);
-	int most = draw(3) ? 12 : MOST;
-	q->m = 1 + (int)draw((uint32_t)most);
-	q->n = 1 + (int)draw((uint32_t)most);
-	q->k = 1 + (int)draw((uint32_t)most);
-	q->ld = LD - (int)draw(3);
 	q->one = draw(4) ? 1 : (int)draw(3) + 1;
 	q->order = 101 + (int)draw(2);
 	q->side = option("LR", &q->side_c, 141);
@@ -121,6 +174,8 @@ static void choose(struct call *q)
 	q->trans = option("NTC", &q->trans_c, 111);
 	q->trans_b = option("NTC", &q->trans_bc, 111);
 	q->diag = option("NU", &q->diag_c, 131);
+	choose_dimensions(q);
+	choose_leading(q);
 	alpha[0] = alpha_s[0] = (float)(q->d[0] = q->s[0] = (float)scalars[draw(3)]);
 	beta[0] = beta_s[0] = (float)(q->d[1] = q->s[1] = (float)scalars[draw(3)]);
 	alpha[1] = alpha_s[1] = q->routine == HERK || q->routine == C_HERK ? 0 : 0.25f;
@@ -131,7 +186,7 @@ static void choose(struct call *q)
 		return;
 	switch (draw(5)) { /* illegal */
 	case 0:
-		q->ld = 0;
+		q->lda = q->ldb = q->ldc = 0;
 		break;
 	case 1:
 		q->m = -1;
@@ -151,7 +206,7 @@ static void choose(struct call *q)
 
 static void call_cblas(const struct call *q, fn *f)
 {
-	int t = q->type, o = q->order, ld = q->ld;
+	int t = q->type, o = q->order, lda = q->lda, ldb = q->ldb, ldc = q->ldc;
 	double da = q->d[0], db = q->d[1];
 	float sa = q->s[0], sb = q->s[1];
 	void (*g)(int, int, int, int, int, int, double, void *, int, void *, int, double, void *, int) = (void *)f;
@@ -166,81 +221,77 @@ static void call_cblas(const struct call *q, fn *f)
 	switch (q->routine) {
 	case C_GEMM:
 		if (t >= 2)
-			f(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, q->alpha, a, ld, b, ld, q->beta, c, ld);
+			f(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, q->alpha, a, lda, b, ldb, q->beta, c, ldc);
 		else if (t)
-			g(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, da, a, ld, b, ld, db, c, ld);
+			g(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, da, a, lda, b, ldb, db, c, ldc);
 		else
-			gs(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, sa, a, ld, b, ld, sb, c, ld);
+			gs(o, q->trans_c, q->trans_bc, q->m, q->n, q->k, sa, a, lda, b, ldb, sb, c, ldc);
 		break;
 	case C_GEMV:
 		if (t >= 2)
-			f(o, q->trans_c, q->m, q->n, q->alpha, a, ld, b, q->one, q->beta, c, q->one);
+			f(o, q->trans_c, q->m, q->n, q->alpha, a, lda, b, q->one, q->beta, c, q->one);
 		else if (t)
-			v(o, q->trans_c, q->m, q->n, da, a, ld, b, q->one, db, c, q->one);
+			v(o, q->trans_c, q->m, q->n, da, a, lda, b, q->one, db, c, q->one);
 		else
-			vs(o, q->trans_c, q->m, q->n, sa, a, ld, b, q->one, sb, c, q->one);
+			vs(o, q->trans_c, q->m, q->n, sa, a, lda, b, q->one, sb, c, q->one);
 		break;
 	case C_SYRK:
 		if (t >= 2)
-			f(o, q->uplo_c, q->trans_c, q->n, q->k, q->alpha, a, ld, q->beta, c, ld);
+			f(o, q->uplo_c, q->trans_c, q->n, q->k, q->alpha, a, lda, q->beta, c, ldc);
 		else if (t)
-			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, ld, db, c, ld);
+			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, lda, db, c, ldc);
 		else
-			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, ld, sb, c, ld);
+			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, lda, sb, c, ldc);
 		break;
 	case C_HERK:
 		if (t == 3)
-			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, ld, db, c, ld);
+			r(o, q->uplo_c, q->trans_c, q->n, q->k, da, a, lda, db, c, ldc);
 		else
-			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, ld, sb, c, ld);
+			rs(o, q->uplo_c, q->trans_c, q->n, q->k, sa, a, lda, sb, c, ldc);
 		break;
 	default:
 		if (t >= 2)
-			f(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, q->alpha, a, ld, c, ld);
+			f(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, q->alpha, a, lda, c, ldc);
 		else if (t)
-			l(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, da, a, ld, c, ld);
+			l(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, da, a, lda, c, ldc);
 		else
-			ls(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, sa, a, ld, c, ld);
+			ls(o, q->side_c, q->uplo_c, q->trans_c, q->diag_c, q->m, q->n, sa, a, lda, c, ldc);
 	}
 }
 
 /* Returns LAPACK's info. */
 static int call(const struct call *q)
 {
-	int m = q->m, n = q->n, k = q->k, ld = q->ld, info = 0;
+	int m = q->m, n = q->n, k = q->k, lda = q->lda, ldb = q->ldb, ldc = q->ldc, info = 0;
 	fn *f = table[q->type][q->routine];
 
 	switch (q->routine) {
 	case GEMM:
-		f(&q->trans, &q->trans_b, &m, &n, &k, q->alpha, a, &ld, b, &ld, q->beta, c, &ld, (size_t)1, (size_t)1);
+		f(&q->trans, &q->trans_b, &m, &n, &k, q->alpha, a, &lda, b, &ldb, q->beta, c, &ldc, (size_t)1,
+		  (size_t)1);
 		break;
 	case GEMV:
-		f(&q->trans, &m, &n, q->alpha, a, &ld, b, &q->one, q->beta, c, &q->one, (size_t)1);
+		f(&q->trans, &m, &n, q->alpha, a, &lda, b, &q->one, q->beta, c, &q->one, (size_t)1);
 		break;
 	case SYRK:
 	case HERK:
-		f(&q->uplo, &q->trans, &n, &k, q->alpha, a, &ld, q->beta, c, &ld, (size_t)1, (size_t)1);
+		f(&q->uplo, &q->trans, &n, &k, q->alpha, a, &lda, q->beta, c, &ldc, (size_t)1, (size_t)1);
 		break;
 	case TRSM:
 	case TRMM:
-		f(&q->side, &q->uplo, &q->trans, &q->diag, &m, &n, q->alpha, a, &ld, c, &ld, (size_t)1, (size_t)1,
+		f(&q->side, &q->uplo, &q->trans, &q->diag, &m, &n, q->alpha, a, &lda, c, &ldc, (size_t)1, (size_t)1,
 		  (size_t)1, (size_t)1);
 		break;
 	case GETRF:
-		f(&m, &n, c, &ld, pivots, &info);
+		f(&m, &n, c, &ldc, pivots, &info);
 		break;
 	case POTRF:
-		f(&q->uplo, &n, c, &ld, &info, (size_t)1);
+		f(&q->uplo, &n, c, &ldc, &info, (size_t)1);
 		break;
 	default:
 		call_cblas(q, f);
 	}
 	return info;
-}
-
-static int is_solve(int routine)
-{
-	return routine == TRSM || routine == C_TRSM;
 }
 
 static atomic_int stop;
@@ -275,19 +326,19 @@ static int results(uint32_t start, int calls, const char *path)
 	seed = start;
 	for (int i = 0; file && i < calls; i++) {
 		choose(&q);
-		fill(a, q.type, q.ld, is_solve(q.routine) ? MOST : 0);
-		fill(b, q.type, q.ld, 0);
-		fill(c, q.type, q.ld, q.routine == POTRF || q.routine == GETRF ? (draw(5) ? MOST : 0.01) : 0);
+		fill(a, q.type, q.lda, is_solve(q.routine) ? MOST : 0);
+		fill(b, q.type, q.ldb, 0);
+		fill(c, q.type, q.ldc, q.routine == POTRF || q.routine == GETRF ? (draw(5) ? MOST : 0.01) : 0);
 		memset(pivots, 0, sizeof pivots);
 		told = told_routine = 0;
 		int info = call(&q);
-		int64_t head[] = {q.type, q.routine, told, told_routine, info, q.routine == POTRF && info > 0};
+		int64_t head[] = {q.type, q.routine, told, told_routine, info, q.routine == POTRF && info > 0, q.used};
 		/* Where a factorization stops, the rest is the library's own affair. */
 		if (head[5])
 			memset(c, 0, sizeof c);
 		fwrite(head, sizeof head, 1, file);
 		fwrite(pivots, sizeof pivots, 1, file);
-		fwrite(c, sizes[q.type], ELEMENTS, file);
+		fwrite(c, sizes[q.type], (size_t)q.used, file);
 	}
 	return !file || fclose(file);
 }

@@ -4,8 +4,8 @@ import sys
 import numpy as np
 
 ROUTINES = "gemm gemv syrk trsm trmm getrf potrf herk cblas_gemm cblas_gemv cblas_syrk cblas_trsm cblas_herk".split()
-ELEMENTS, MOST = 43 * 40, 40
-HEAD, PIVOTS = 6 * 8, 4 * MOST
+MOST = 48
+HEAD, PIVOTS = 7 * 8, 4 * MOST
 TYPES = [np.float32, np.float64, np.complex64, np.complex128]
 TOLERANCE = [3e-4, 1e-11, 3e-4, 1e-11]
 
@@ -14,11 +14,11 @@ def records(path):
     data = open(path, "rb").read()
     at = 0
     while at < len(data):
-        head = np.frombuffer(data, np.int64, 6, at)
+        head = np.frombuffer(data, np.int64, 7, at)
         kind = np.dtype(TYPES[head[0]])
         pivots = np.frombuffer(data, np.int32, MOST, at + HEAD)
-        yield head, pivots, np.frombuffer(data, kind, ELEMENTS, at + HEAD + PIVOTS)
-        at += HEAD + PIVOTS + ELEMENTS * kind.itemsize
+        yield head, pivots, np.frombuffer(data, kind, head[6], at + HEAD + PIVOTS)
+        at += HEAD + PIVOTS + int(head[6]) * kind.itemsize
 
 
 def main():

@@ -44,10 +44,23 @@ static void check_gemm(int type, char ta, char tb, int m, int n, int k, num alph
 Test(tiny, gemm_sizes)
 {
 	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_MAX; m++)
-			for (int n = 1; n <= CDM_TINY_MAX; n += 1 + (int)below(3))
+		for (int m = 1; m <= CDM_TINY_ORDER; m++)
+			for (int n = 1; n <= CDM_TINY_ORDER; n += 1 + (int)below(3))
 				check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], m, n, size(), factor(type),
 					   factor(type));
+}
+
+/* Up to what a call may have by cdm_tiny_limits, and beyond. */
+Test(tiny, gemm_thin)
+{
+	for (int type = 0; type < 4; type++)
+		for (int i = 0; i < 700; i++) {
+			int d[3];
+
+			thin(CDM_TINY_LONG, i % 10 ? 4000 : 20000, d);
+			check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], d[0], d[1], d[2], factor(type),
+				   factor(type));
+		}
 }
 
 Test(tiny, gemm_options)
@@ -129,10 +142,55 @@ static void check_gemv(int type, char trans, int m, int n, int incx, int incy, n
 Test(tiny, gemv)
 {
 	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_MAX; m++)
-			for (int n = 1; n <= CDM_TINY_MAX; n++)
+		for (int m = 1; m <= CDM_TINY_ORDER; m++)
+			for (int n = 1; n <= CDM_TINY_ORDER; n++)
 				check_gemv(type, "NTC"[below(3)], m, n, below(2) ? 1 : (int)below(2) * 5 - 3,
 					   below(2) ? 1 : (int)below(2) * 7 - 4, factor(type), factor(type));
+}
+
+static int increment(void)
+{
+	return below(2) ? 1 : (int)below(2) * 7 - 4;
+}
+
+Test(tiny, gemv_thin)
+{
+	for (int type = 0; type < 4; type++)
+		for (int i = 0; i < 1500; i++) {
+			int d[3];
+
+			thin(CDM_TINY_VECTOR, i % 10 ? 3000 : 16384, d);
+			check_gemv(type, "NTC"[below(3)], d[0], d[1], increment(), increment(), factor(type),
+				   factor(type));
+		}
+}
+
+/* NaN and infinity reach the elements that they belong to, and no others. */
+Test(tiny, gemv_special)
+{
+	static struct matrix a, x, y;
+
+	for (int type = 0; type < 4; type++)
+		for (int round = 0; round < 200; round++) {
+			int d[3], row, nx, ny;
+			char trans = "NTC"[below(3)];
+			struct value one = value(type, 1), zero = value(type, 0);
+
+			thin(100, 2000, d);
+			nx = trans == 'N' ? d[1] : d[0], ny = trans == 'N' ? d[0] : d[1];
+			row = (int)below((uint32_t)ny);
+			make(&a, type, d[0], d[1]);
+			make_ld(&x, type, 1, nx, 1);
+			make_ld(&y, type, 1, ny, 1);
+			put(&a, trans == 'N' ? row : (int)below((uint32_t)nx),
+			    trans == 'N' ? (int)below((uint32_t)nx) : row, round & 1 ? NAN : INFINITY);
+			for (int i = 0; i < nx && round & 2; i++)
+				put(&x, 0, i, 0);
+			gemv[type](trans, d[0], d[1], one.bytes, a.p, a.ld, x.p, 1, zero.bytes, y.p, 1);
+			for (int i = 0; i < ny; i++)
+				cr_assert_eq(isfinite(creall(at(&y, 0, i))) && isfinite(cimagl(at(&y, 0, i))),
+					     i != row);
+		}
 }
 
 /* ---- syrk, herk ---- */
@@ -187,13 +245,26 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 Test(tiny, syrk_herk)
 {
 	for (int type = 0; type < 4; type++)
-		for (int n = 1; n <= CDM_TINY_MAX; n++)
+		for (int n = 1; n <= CDM_TINY_ORDER; n++)
 			for (int o = 0; o < 8; o++) {
 				check_rank(type, false, "LU"[o & 1], o & 2, n, size(), factor(type), factor(type));
 				if (IS_COMPLEX(type))
 					check_rank(type, true, "LU"[o & 1], o & 2, n, size(), creall(factor(type)),
 						   creall(factor(type)));
 			}
+}
+
+Test(tiny, syrk_herk_thin)
+{
+	for (int type = 0; type < 4; type++)
+		for (int i = 0; i < 400; i++) {
+			int n = side(i % 10 ? 40 : 160, 1, CDM_TINY_LONG), k = side(CDM_TINY_LONG, n, 10000 / n + n);
+
+			check_rank(type, false, "LU"[i & 1], i & 2, n, k, factor(type), factor(type));
+			if (IS_COMPLEX(type))
+				check_rank(type, true, "LU"[i & 1], i & 2, n, k, creall(factor(type)),
+					   creall(factor(type)));
+		}
 }
 
 /* ---- trsm ---- */
@@ -272,12 +343,23 @@ Test(tiny, trsm)
 {
 	for (int type = 0; type < 4; type++)
 		for (int o = 0; o < 24; o++)
-			for (int k = 1; k <= CDM_TINY_MAX; k++) {
+			for (int k = 1; k <= CDM_TINY_ORDER; k++) {
 				char side = "LR"[o & 1];
 
 				check_trsm(type, side, "LU"[o >> 1 & 1], "NTC"[o / 8], "NU"[o >> 2 & 1],
 					   side == 'L' ? k : size(), side == 'L' ? size() : k, factor(type));
 			}
+}
+
+Test(tiny, trsm_thin)
+{
+	for (int type = 0; type < 4; type++)
+		for (int i = 0; i < 24 * 16; i++) {
+			int k = size(), other = side(CDM_TINY_LONG, k, 2048), left = i & 1;
+
+			check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1],
+				   left ? k : other, left ? other : k, factor(type));
+		}
 }
 
 /* A zero on the diagonal gives infinities, a subnormal one what a division gives: 0 / x is 0. */
@@ -308,12 +390,21 @@ Test(tiny, trsm_singular)
 		}
 }
 
+/* What is chosen is what the kernels can do. */
 Test(tiny, limits)
 {
 	for (int r = 0; r < CDM_TINY_ROUTINES; r++)
 		for (int type = 0; type < 4; type++) {
-			cr_assert_geq(cdm_tiny_limits[r][type].from, 1);
-			cr_assert_leq(cdm_tiny_limits[r][type].from, cdm_tiny_limits[r][type].to);
-			cr_assert_leq(cdm_tiny_limits[r][type].to, CDM_TINY_MAX);
+			const struct cdm_tiny_limit *l = &cdm_tiny_limits[r][type];
+
+			cr_assert_geq(l->from, 1);
+			cr_assert_leq(l->from, l->to);
+			cr_assert_leq(l->to, r == CDM_TINY_GEMV ? CDM_TINY_VECTOR : CDM_TINY_LONG);
+			if (r == CDM_TINY_TRSM || r == CDM_TINY_GETRF || r == CDM_TINY_POTRF)
+				cr_assert_leq(l->order, CDM_TINY_ORDER);
+			if (r == CDM_TINY_POTRF)
+				cr_assert_leq(l->to, CDM_TINY_ORDER);
+			if (r == CDM_TINY_GETRF)
+				cr_assert_leq(l->work, CDM_TINY_AREA);
 		}
 }

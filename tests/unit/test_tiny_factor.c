@@ -38,7 +38,7 @@ static void eliminate(num *w, int m, int n, int j, int with, int type, const cha
 /* P A = L U. */
 static void check_factors(const struct matrix *a, const int *ipiv, const char *what)
 {
-	int m = a->m, n = a->n, rows[CDM_TINY_MAX];
+	int m = a->m, n = a->n, rows[CDM_TINY_ORDER];
 
 	for (int i = 0; i < m; i++)
 		rows[i] = i;
@@ -66,8 +66,8 @@ static void check_factors(const struct matrix *a, const int *ipiv, const char *w
 static void check_getrf(int type, int m, int n)
 {
 	static struct matrix a;
-	int ipiv[CDM_TINY_MAX + 1], steps = m < n ? m : n, info;
-	num w[CDM_TINY_MAX * CDM_TINY_MAX];
+	int ipiv[CDM_TINY_ORDER + 1], steps = m < n ? m : n, info;
+	num w[CDM_TINY_AREA];
 	char what[80];
 
 	snprintf(what, sizeof(what), "%cgetrf %d %d", types[type], m, n);
@@ -88,9 +88,21 @@ static void check_getrf(int type, int m, int n)
 Test(tiny_factor, getrf)
 {
 	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_MAX; m++)
-			for (int n = 1; n <= CDM_TINY_MAX; n += 1 + (int)below(2))
+		for (int m = 1; m <= CDM_TINY_ORDER; m++)
+			for (int n = 1; n <= CDM_TINY_ORDER; n += 1 + (int)below(2))
 				check_getrf(type, m, n);
+}
+
+/* All that fit, every third wide one. */
+Test(tiny_factor, getrf_wide)
+{
+	for (int type = 0; type < 4; type++)
+		for (int m = 1; m <= CDM_TINY_ORDER; m++) {
+			int most = CDM_TINY_AREA / m < CDM_TINY_LONG ? CDM_TINY_AREA / m : CDM_TINY_LONG;
+
+			for (int n = most; n > CDM_TINY_ORDER; n -= 1 + (int)below(m < 4 ? 40 : 12))
+				check_getrf(type, m, n);
+		}
 }
 
 /* The reference's unblocked elimination in double, for matrices whose elements are small multiples of powers of two: where
@@ -131,8 +143,9 @@ Test(tiny_factor, getrf_ties)
 	int seen = 0;
 
 	for (int round = 0; round < 3000; round++) {
-		int m = size(), n = size(), ipiv[CDM_TINY_MAX], want[CDM_TINY_MAX], info, values = 1 + (int)below(3);
-		double w[CDM_TINY_MAX * CDM_TINY_MAX];
+		int m = size(), n = size(), ipiv[CDM_TINY_ORDER], want[CDM_TINY_ORDER], info,
+		    values = 1 + (int)below(3);
+		double w[CDM_TINY_ORDER * CDM_TINY_ORDER];
 
 		make(&a, CDM_TINY_D, m, n);
 		for (int j = 0; j < n; j++)
@@ -161,10 +174,10 @@ Test(tiny_factor, getrf_ties)
 Test(tiny_factor, getrf_pivot_rule)
 {
 	static struct matrix a;
-	int ipiv[CDM_TINY_MAX];
+	int ipiv[CDM_TINY_ORDER];
 
 	for (int type = 0; type < 4; type++)
-		for (int m = 2; m <= CDM_TINY_MAX; m++) {
+		for (int m = 2; m <= CDM_TINY_ORDER; m++) {
 			int row = 1 + (int)below((uint32_t)m - 1);
 
 			make(&a, type, m, 1);
@@ -219,13 +232,14 @@ Test(tiny_factor, getrf_like_lapack)
 	cr_assert(theirs[CDM_TINY_D] && theirs[CDM_TINY_Z]);
 	for (int round = 0; round < 1000; round++) {
 		int type = below(2) ? CDM_TINY_D : CDM_TINY_Z, m = size(), n = size(), info, steps = m < n ? m : n;
-		int ours[CDM_TINY_MAX], want[CDM_TINY_MAX], ld;
-		char *copy = malloc(SPACE);
+		int ours[CDM_TINY_ORDER], want[CDM_TINY_ORDER], ld;
+		char *copy;
 
 		make(&a, type, m, n);
 		ld = (int)a.ld;
-		memcpy(copy, a.space, SPACE);
-		theirs[type](&m, &n, copy + (a.p - a.space), &ld, want, &info);
+		copy = malloc(a.watched);
+		memcpy(copy, a.window, a.watched);
+		theirs[type](&m, &n, copy + (a.p - a.window), &ld, want, &info);
 		cr_assert_eq(getrf[type](m, n, a.p, a.ld, ours), info);
 		cr_assert_eq(memcmp(ours, want, sizeof(int) * (size_t)steps), 0);
 		free(copy);
@@ -239,7 +253,7 @@ static cdm_tiny_potrf_fn *const potrf[] = {cdm_tiny_spotrf, cdm_tiny_dpotrf, cdm
 /* The named triangle of a positive definite matrix; the other is NaN. */
 static void make_positive(struct matrix *a, int type, int n, char uplo)
 {
-	num g[CDM_TINY_MAX * CDM_TINY_MAX];
+	num g[CDM_TINY_ORDER * CDM_TINY_ORDER];
 
 	make(a, type, n, n);
 	for (int i = 0; i < n * n; i++)
@@ -294,7 +308,7 @@ static void check_potrf(int type, char uplo, int n, int bad, num pivot)
 Test(tiny_factor, potrf)
 {
 	for (int type = 0; type < 4; type++)
-		for (int n = 1; n <= CDM_TINY_MAX; n++)
+		for (int n = 1; n <= CDM_TINY_ORDER; n++)
 			for (int round = 0; round < 4; round++) {
 				check_potrf(type, "LU"[round & 1], n, 0, 0);
 				check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),

@@ -34,7 +34,23 @@ static inline uint32_t below(uint32_t limit)
 
 static inline int size(void)
 {
-	return 1 + (int)below(CDM_TINY_MAX);
+	return 1 + (int)below(CDM_TINY_ORDER);
+}
+
+/* Up to most, and so that as many times the product of the others is no more than work. */
+static inline int side(int most, int others, int work)
+{
+	return 1 + (int)below((uint32_t)(work / others < most ? work / others : most));
+}
+
+/* Three dimensions, mostly one or two long and one short. */
+static inline void thin(int most, int work, int d[3])
+{
+	uint32_t first = below(3), next = 1 + below(2);
+
+	d[first] = side(most, 1, work);
+	d[(first + next) % 3] = side(most, d[first], work);
+	d[(first + 3 - next) % 3] = side(most, d[first] * d[(first + next) % 3], work);
 }
 
 static inline double uniform(void)
@@ -59,13 +75,17 @@ static inline void start(void)
 
 /* ---- operands between unmapped pages ---- */
 
-#define SPACE ((size_t)128 << 10)
+#define SPACE ((size_t)512 << 10)
 #define GUARD ((size_t)4096)
+#define ELEMENTS ((size_t)32 << 10)
 
 struct matrix {
 	int type, m, n;
 	ptrdiff_t ld;
-	char *space, *copy; /* SPACE bytes between two guards, and what they held before the call */
+	char *space;  /* SPACE bytes between two guards */
+	char *window; /* those that are watched, at its beginning or end */
+	char *copy;   /* what they held before the call */
+	size_t watched;
 	char *p;
 	num *was; /* m x n, no gaps */
 };
@@ -79,7 +99,7 @@ static inline void map_space(struct matrix *x)
 	x->space += GUARD;
 	cr_assert_eq(mprotect(x->space, SPACE, PROT_READ | PROT_WRITE), 0);
 	x->copy = malloc(SPACE);
-	x->was = malloc(sizeof(num) * CDM_TINY_MAX * CDM_TINY_MAX * 4);
+	x->was = malloc(sizeof(num) * ELEMENTS);
 }
 
 static inline void *element(const struct matrix *x, int i, int j)
@@ -142,8 +162,14 @@ static inline void make_ld(struct matrix *x, int type, int m, int n, ptrdiff_t l
 	x->type = type, x->m = m, x->n = n, x->ld = ld;
 	bytes = (size_t)((n - 1) * ld + m) * sizes[type];
 	cr_assert_leq(bytes, SPACE);
-	memset(x->space, 0xff, SPACE);
-	x->p = below(2) ? x->space : x->space + SPACE - bytes;
+	cr_assert_leq((size_t)m * (size_t)n, ELEMENTS);
+	x->watched = bytes + GUARD < SPACE ? bytes + GUARD : SPACE;
+	x->p = x->window = x->space;
+	if (below(2)) {
+		x->window += SPACE - x->watched;
+		x->p += SPACE - bytes;
+	}
+	memset(x->window, 0xff, x->watched);
 	for (int j = 0; j < n; j++)
 		for (int i = 0; i < m; i++)
 			put(x, i, j, number(type));
@@ -169,7 +195,7 @@ static inline void before(int count, struct matrix **all)
 	for (int i = 0; i < count; i++) {
 		struct matrix *x = all[i];
 
-		memcpy(x->copy, x->space, SPACE);
+		memcpy(x->copy, x->window, x->watched);
 		for (int c = 0; c < x->n; c++)
 			for (int r = 0; r < x->m; r++)
 				x->was[r + c * x->m] = at(x, r, c);
@@ -187,18 +213,14 @@ static inline void no_exceptions(const char *what)
 /* Nothing has changed but the elements that the call may write: all, none, or a triangle. */
 static inline void untouched(const struct matrix *x, char writes, const char *what)
 {
-	char *now = malloc(SPACE);
-
-	memcpy(now, x->space, SPACE);
 	for (int j = 0; j < x->n; j++)
 		for (int i = 0; i < x->m; i++)
 			if (writes == 'A' || (writes == 'L' && i >= j) || (writes == 'U' && i <= j)) {
-				size_t o = (size_t)((char *)element(x, i, j) - x->space);
+				char *e = element(x, i, j);
 
-				memcpy(now + o, x->copy + o, sizes[x->type]);
+				memcpy(x->copy + (e - x->window), e, sizes[x->type]);
 			}
-	cr_assert_eq(memcmp(now, x->copy, SPACE), 0, "%s writes where it must not", what);
-	free(now);
+	cr_assert_eq(memcmp(x->window, x->copy, x->watched), 0, "%s writes where it must not", what);
 }
 
 /* Within `units` rounding errors of what was added up, whose absolute values sum up to `mass`. */
