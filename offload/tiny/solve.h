@@ -1,6 +1,6 @@
 /* trsm: all variants are one, X U = W with U upper triangular, solved column by column from the first.
  *
- * W is a packed copy of (a panel of) B. From the left, op(A) X = B is transposed. Where U would be lower triangular
+ * W is (a panel of) B, mostly a packed copy. From the left, op(A) X = B is transposed. Where U would be lower triangular
  * all columns are counted from the last: its strides, and W's, are negative. */
 #pragma once
 
@@ -127,38 +127,52 @@ FN void unpack_column(E *to, const E *from, int rows)
 		v_storep(to + i, v_load(from + i), rows - i);
 }
 
-FN void scale_packed(E *w, int elements, E alpha)
+/* Columns of whole vectors. */
+static __attribute__((noinline)) void scale_columns(E *w, ptrdiff_t ldw, int rows, int columns, E alpha)
 {
 	B b = b_set(alpha);
 
-	for (int i = 0; i < elements; i += VL)
-		v_store(w + i, v_mul(v_load(w + i), b));
+	for (int l = 0; l < columns; l++, w += ldw)
+		for (int i = 0; i < rows; i += VL)
+			v_store(w + i, v_mul(v_load(w + i), b));
 }
 
-/* One panel: `rows` right-hand sides, columns of B (from the left) or rows (from the right). */
+/* The panel in w, of P vectors, from its first or last column. */
+static void solve_packed(const struct triangle *u, bool backward, E alpha, int P, E *w, ptrdiff_t ldw)
+{
+	if (!e_is1(alpha))
+		scale_columns(w, ldw, P * VL, u->k, alpha);
+	if (backward) {
+		w += (u->k - 1) * ldw;
+		ldw = -ldw;
+	}
+	if (P == 1)
+		solve_panel(1, u, w, ldw);
+	else if (P == 2)
+		solve_panel(2, u, w, ldw);
+	else
+		solve_panel(3, u, w, ldw);
+}
+
+/* One panel: `rows` right-hand sides, columns of B (from the left) or rows (from the right). Rows that are whole vectors
+ * are solved where they lie. */
 static void solve(const struct triangle *u, bool left, bool backward, E alpha, int P, int rows, E *b, ptrdiff_t ldb)
 {
-	E w[PANEL_ROWS * CAP], *first;
+	E w[PANEL_ROWS * CAP];
 	ptrdiff_t ldw = P * VL;
 
-	if (left)
+	if (left) {
 		pack_transposed(w, ldw, b, ldb, rows, u->k);
-	else
-		pack(w, ldw, b, ldb, rows, u->k);
-	if (!e_is1(alpha))
-		scale_packed(w, (int)ldw * u->k, alpha);
-	first = backward ? w + (u->k - 1) * ldw : w;
-	if (P == 1)
-		solve_panel(1, u, first, backward ? -ldw : ldw);
-	else if (P == 2)
-		solve_panel(2, u, first, backward ? -ldw : ldw);
-	else
-		solve_panel(3, u, first, backward ? -ldw : ldw);
-	if (left)
+		solve_packed(u, backward, alpha, P, w, ldw);
 		unpack_transposed(b, ldb, w, ldw, rows, u->k);
-	else
+	} else if (rows == P * VL) {
+		solve_packed(u, backward, alpha, P, b, ldb);
+	} else {
+		pack(w, ldw, b, ldb, rows, u->k);
+		solve_packed(u, backward, alpha, P, w, ldw);
 		for (int l = 0; l < u->k; l++)
 			unpack_column(b + l * ldb, w + l * ldw, rows);
+	}
 }
 
 void NAME(trsm)(int side, int uplo, int trans, int diag, int m, int n, const void *alpha, const void *a, ptrdiff_t lda,

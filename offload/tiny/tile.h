@@ -89,26 +89,41 @@ FN void pack_transposed(E *to, ptrdiff_t ldd, const E *from, ptrdiff_t ld, int r
 	}
 }
 
-/* The way back: element (i, l) of the source, whose columns hold whole vectors, becomes element (l, i). */
+/* The way back: VL rows of the source become columns of the result; `whole`: of VL rows, else fewer. */
+FN void unpack_square(const bool whole, E *to, ptrdiff_t ld, const E *from, ptrdiff_t lds, int columns, int rows)
+{
+	V r[VL];
+
+	UNROLL for (int u = 0; u < VL; u++)
+	{
+		r[u] = v_load(from);
+		from += whole || u + 1 < rows ? lds : 0;
+	}
+	v_transpose(r);
+	UNROLL for (int u = 0; u < VL; u++)
+	{
+		if (u >= columns)
+			break;
+		if (whole)
+			v_store(to + u * ld, r[u]);
+		else
+			v_storep(to + u * ld, r[u], rows);
+	}
+}
+
+/* Element (i, l) of the source, whose columns hold whole vectors, becomes element (l, i). */
 FN void unpack_transposed(E *to, ptrdiff_t ld, const E *from, ptrdiff_t lds, int rows, int columns)
 {
-	for (int l = 0; l < columns; l += VL) {
-		int some = min_(VL, columns - l);
+	for (int i = 0; i < rows; i += VL, from += VL, to += VL * ld) {
+		int l = 0;
 
-		for (int i = 0; i < rows; i += VL) {
-			V r[VL];
-
-			UNROLL for (int u = 0; u < VL; u++) r[u] = v_load(from + i + min_(l + u, columns - 1) * lds);
-			v_transpose(r);
-			UNROLL for (int u = 0; u < VL; u++)
-			{
-				if (i + u >= rows)
-					break;
-				if (some == VL)
-					v_store(to + l + (i + u) * ld, r[u]);
-				else
-					v_storep(to + l + (i + u) * ld, r[u], some);
-			}
-		}
+		if (rows - i >= VL)
+			for (; l + VL <= columns; l += VL)
+				unpack_square(true, to + l, ld, from + l * lds, lds, VL, VL);
+		else
+			for (; l + VL <= columns; l += VL)
+				unpack_square(true, to + l, ld, from + l * lds, lds, rows - i, VL);
+		if (l < columns)
+			unpack_square(false, to + l, ld, from + l * lds, lds, rows - i, columns - l);
 	}
 }
