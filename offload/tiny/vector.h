@@ -125,6 +125,12 @@ FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool co
 		UNROLL for (int j = 0; j < NC; j++) sums[j] = acc_sum(acc[0][j], conj);
 }
 
+/* A function of its own has the registers for its sums. */
+static __attribute__((noinline)) void four_dots(int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E *sums)
+{
+	dots(4, m, a, lda, x, conj, sums);
+}
+
 /* y = alpha sums + beta y; whole vectors of sums can be read. */
 FN void add_sums(int n, const E *sums, E alpha, E beta, E *y)
 {
@@ -152,7 +158,7 @@ static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool con
 		int some = min_(n - first, SOME);
 
 		for (j = 0; j + 4 <= some; j += 4, a += 4 * lda)
-			dots(4, m, a, lda, x, conj, sums + j);
+			four_dots(m, a, lda, x, conj, sums + j);
 		for (; j < some; j++, a += lda)
 			dots(1, m, a, lda, x, conj, sums + j);
 		for (; j % VL; j++)
