@@ -78,7 +78,7 @@ FN void scale_rows(const int W, const int G, E *column, int j, T by)
 }
 
 /* Column c loses f times the given one. */
-FN void subtract_rows(const int W, const int G, E *w, int c, const E *column, const V l[6], int first, B f)
+FN void subtract_rows(const int W, const int G, E *w, int c, const E *column, const V l[8], int first, B f)
 {
 	E *to = w + c * (G * W * VL);
 
@@ -96,7 +96,7 @@ FN T cholesky_step(const int W, const int G, E *w, int n, int j, T pivot)
 	E *column = w + j * (G * W * VL);
 	bool small = pivot < SAFE_MIN; /* its reciprocal may overflow: scaled first */
 	T root = t_sqrt(pivot), by = small ? 1 : 1 / pivot, next = 0;
-	V l[6];
+	V l[8];
 
 	if (__builtin_expect(small, false))
 		scale_rows(W, G, column, j, 1 / root);
@@ -138,6 +138,8 @@ static int factor_cholesky_of(int vectors, E *w, int n)
 		return factor_cholesky(4, 1, w, n);
 	if (vectors == 6 && MAX_VECTORS == 8)
 		return factor_cholesky(6, 1, w, n);
+	if (MAX_VECTORS == 8)
+		return factor_cholesky(8, 1, w, n);
 	return factor_cholesky(1, vectors, w, n);
 }
 

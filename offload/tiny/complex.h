@@ -197,11 +197,6 @@ FN E acc_sum(ACC acc, bool conj)
 	return conj ? (E){rr + ii, ri - ir} : (E){rr - ii, ri + ir};
 }
 
-FN void acc_sum4(const ACC acc[4], bool conj, E *sums)
-{
-	UNROLL for (int j = 0; j < 4; j++) sums[j] = acc_sum(acc[j], conj);
-}
-
 /* r + beta y; beta = 1 multiplies nothing, so that an infinite part of y stays alone. */
 FN V v_plus(V r, V y, E beta)
 {

@@ -120,12 +120,24 @@ FN T v_hsum(V v)
 	return _mm_cvtsd_f64(_mm_add_sd(m, _mm_unpackhi_pd(m, m)));
 }
 
-/* The sums of four vectors. */
-FN void v_hsum4(T *to, const V v[4])
+/* y = alpha times the sums of four vectors + beta y */
+FN void v_put_sums(T *y, const V v[4], T alpha, T beta)
 {
 	V a = _mm256_hadd_pd(v[0], v[1]), b = _mm256_hadd_pd(v[2], v[3]);
+	V r = (_mm256_permute2f128_pd(a, b, 0x21) + _mm256_blend_pd(a, b, 0xc)) * v_set1(alpha);
 
-	_mm256_storeu_pd(to, _mm256_permute2f128_pd(a, b, 0x21) + _mm256_blend_pd(a, b, 0xc));
+	v_storel(y, beta == 0 ? r : v_fma(v_loadl(y), v_set1(beta), r));
+}
+
+/* Pairs (sum of re[j], sum of im[j]), next to each other. */
+FN void v_sum_pairs(V to[2], const V re[4], const V im[4])
+{
+	UNROLL for (int p = 0; p < 2; p++)
+	{
+		V a = _mm256_hadd_pd(re[2 * p], im[2 * p]), b = _mm256_hadd_pd(re[2 * p + 1], im[2 * p + 1]);
+
+		to[p] = _mm256_permute2f128_pd(a, b, 0x20) + _mm256_permute2f128_pd(a, b, 0x31);
+	}
 }
 
 /* The sums of the even and of the odd lanes. */

@@ -131,10 +131,22 @@ FN T v_hsum(V v)
 	return _mm_cvtss_f32(_mm_add_ss(m, _mm_movehdup_ps(m)));
 }
 
-/* The sums of four vectors. */
-FN void v_hsum4(T *to, const V v[4])
+/* y = alpha times the sums of four vectors + beta y */
+FN void v_put_sums(T *y, const V v[4], T alpha, T beta)
 {
-	_mm_storeu_ps(to, v_halves_sum(_mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]))));
+	V all = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+	__m128 r = v_halves_sum(all) * _mm_set1_ps(alpha);
+
+	_mm_storeu_ps(y, beta == 0 ? r : _mm_fmadd_ps(_mm_loadu_ps(y), _mm_set1_ps(beta), r));
+}
+
+/* Pairs (sum of re[j], sum of im[j]), next to each other. */
+FN void v_sum_pairs(V to[1], const V re[4], const V im[4])
+{
+	V a = _mm256_hadd_ps(_mm256_hadd_ps(re[0], im[0]), _mm256_hadd_ps(re[1], im[1]));
+	V b = _mm256_hadd_ps(_mm256_hadd_ps(re[2], im[2]), _mm256_hadd_ps(re[3], im[3]));
+
+	to[0] = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
 }
 
 /* The sums of the even and of the odd lanes. */

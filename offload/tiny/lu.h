@@ -65,7 +65,7 @@ static __attribute__((noinline)) void divide_column(E *column, int rows, E by)
 }
 
 /* The column's active rows become multipliers, the others zero. A single group is returned in l. */
-FN void multipliers(const int W, const int G, const struct elimination *s, E *column, E pivot, V l[6])
+FN void multipliers(const int W, const int G, const struct elimination *s, E *column, E pivot, V l[8])
 {
 	bool scaled = e_safe(pivot);
 	B by = b_set(e_zero());
@@ -88,7 +88,7 @@ FN void multipliers(const int W, const int G, const struct elimination *s, E *co
 }
 
 /* Place j of the pivot's row is final in all columns to the right; the active rows lose their multiples of it. */
-FN void eliminate(const int W, const int G, const struct elimination *s, int j, int row, const V l[6], E *a,
+FN void eliminate(const int W, const int G, const struct elimination *s, int j, int row, const V l[8], E *a,
 		  ptrdiff_t lda)
 {
 	const E *column = s->w + j * (G * W * VL);
@@ -111,7 +111,7 @@ FN int factor_lu(const int W, const int G, struct elimination *s, E *a, ptrdiff_
 		E *column = s->w + j * (G * W * VL);
 		int row = pivot_row(W, G, s, column, j);
 		E pivot = column[row];
-		V l[6];
+		V l[8];
 
 		ipiv[j] = exchange(s, j, row) + 1;
 		a[j + j * lda] = pivot;
@@ -136,6 +136,8 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 		return factor_lu(4, 1, s, a, lda, ipiv);
 	if (vectors == 6 && MAX_VECTORS == 8)
 		return factor_lu(6, 1, s, a, lda, ipiv);
+	if (MAX_VECTORS == 8)
+		return factor_lu(8, 1, s, a, lda, ipiv);
 	return factor_lu(2, vectors / 2, s, a, lda, ipiv);
 }
 

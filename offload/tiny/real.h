@@ -170,12 +170,6 @@ FN E acc_sum(ACC acc, bool conj)
 	return (void)conj, v_hsum(acc);
 }
 
-FN void acc_sum4(const ACC acc[4], bool conj, E *sums)
-{
-	(void)conj;
-	v_hsum4(sums, acc);
-}
-
 /* r + beta y */
 FN V v_plus(V r, V y, E beta)
 {

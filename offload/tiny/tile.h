@@ -9,8 +9,8 @@
 #define PANEL_ROWS (PANEL_MAX * VL)
 #define MAX_VECTORS (CAP / VL)
 
-/* Factorizations have code of their own for columns of 1 to 4 and of 6 vectors, which stay in registers; other columns are
- * G groups of W vectors. EACH_VECTOR: v from `first` on, a constant where G is 1. */
+/* Factorizations have code of their own for columns of 1 to 4, of 6, and of 8 vectors; other columns are G groups of W
+ * vectors. EACH_VECTOR: v from `first` on, a constant where G is 1. */
 #define EACH_VECTOR(v, first)                                                                                          \
 	for (int g_ = (first) / W; g_ < G; g_++)                                                                       \
 	UNROLL for (int u_ = 0, v = g_ * W; u_ < W; u_++, v++)

@@ -97,8 +97,42 @@ static void gemv_n(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 	}
 }
 
-/* sums[j] = column j of A times x, for NC columns. */
-FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E *sums)
+/* y = alpha sum + beta y */
+FN void put_sum(E *y, E sum, E alpha, E beta)
+{
+	E r = COMPLEX && e_is1(alpha) ? sum : e_mul(alpha, sum);
+
+	*y = e_is0(beta) ? r : e_plus(r, *y, beta);
+}
+
+/* The same for four of each. */
+FN void put_sums(E *y, const ACC acc[4], bool conj, E alpha, E beta)
+{
+#if COMPLEX
+	V re[4], im[4], r[4 / VL];
+
+	UNROLL for (int j = 0; j < 4; j++)
+	{
+		re[j] = v_xor(acc[j].re, v_signs(false, !conj));
+		im[j] = v_xor(acc[j].im, v_signs(false, conj));
+	}
+	v_sum_pairs(r, re, im);
+	UNROLL for (int p = 0; p < 4 / VL; p++)
+	{
+		if (!e_is1(alpha))
+			r[p] = v_mul(r[p], b_set(alpha));
+		if (!e_is0(beta))
+			r[p] = v_plus(r[p], v_load(y + p * VL), beta);
+		v_store(y + p * VL, r[p]);
+	}
+#else
+	(void)conj;
+	v_put_sums(y, acc, alpha, beta);
+#endif
+}
+
+/* The same for y[0] to y[NC - 1], NC columns of A times x. */
+FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
 	const int U = COMPLEX ? 1 : 2;
 	VM mask = v_mask(m % VL);
@@ -119,52 +153,28 @@ FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool co
 			acc_dot(acc[U - 1][j], v_loadm(a + i + j * lda, mask), v_loadm(x + i, mask));
 	if (U == 2)
 		UNROLL for (int j = 0; j < NC; j++) acc[0][j] = acc_add(acc[0][j], acc[1][j]);
-	if (NC == 4)
-		acc_sum4(acc[0], conj, sums);
-	else
-		UNROLL for (int j = 0; j < NC; j++) sums[j] = acc_sum(acc[0][j], conj);
+	if (NC == 4) {
+		put_sums(y, acc[0], conj, alpha, beta);
+		return;
+	}
+	UNROLL for (int j = 0; j < NC; j++) put_sum(y + j, acc_sum(acc[0][j], conj), alpha, beta);
 }
 
 /* A function of its own has the registers for its sums. */
-static __attribute__((noinline)) void four_dots(int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E *sums)
+static __attribute__((noinline)) void four_dots(int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha,
+						E beta, E *y)
 {
-	dots(4, m, a, lda, x, conj, sums);
-}
-
-/* y = alpha sums + beta y; whole vectors of sums can be read. */
-FN void add_sums(int n, const E *sums, E alpha, E beta, E *y)
-{
-	for (int j = 0; j < n; j += VL) {
-		VM mask = v_mask(min_(n - j, VL));
-		V r = v_load(sums + j);
-
-		if (!COMPLEX || !e_is1(alpha))
-			r = v_mul(r, b_set(alpha));
-		if (!e_is0(beta))
-			r = v_plus(r, v_loadm(y + j, mask), beta);
-		if (n - j >= VL)
-			v_store(y + j, r);
-		else
-			v_storep(y + j, r, n - j);
-	}
+	dots(4, m, a, lda, x, conj, alpha, beta, y);
 }
 
 static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
-	enum { SOME = 64 };
-	E sums[SOME];
+	int j = 0;
 
-	for (int first = 0, j; first < n; first += SOME) {
-		int some = min_(n - first, SOME);
-
-		for (j = 0; j + 4 <= some; j += 4, a += 4 * lda)
-			four_dots(m, a, lda, x, conj, sums + j);
-		for (; j < some; j++, a += lda)
-			dots(1, m, a, lda, x, conj, sums + j);
-		for (; j % VL; j++)
-			sums[j] = e_zero();
-		add_sums(some, sums, alpha, beta, y + first);
-	}
+	for (; j + 4 <= n; j += 4)
+		four_dots(m, a + j * lda, lda, x, conj, alpha, beta, y + j);
+	for (; j < n; j++)
+		dots(1, m, a + j * lda, lda, x, conj, alpha, beta, y + j);
 }
 
 static void gemv_contiguous(int trans, int m, int n, E alpha, const E *a, ptrdiff_t lda, const E *x, E beta, E *y)
