@@ -7,47 +7,60 @@ bool cdm_tiny_usable(void)
 	return cdm_cpu() & CDM_CPU_AVX2;
 }
 
-/* Measured by tests/bench/tiny.c on a Zen 3 (2 cores, shared), square operands in the first cache. How many times faster
- * than the best of OpenBLAS 0.3.21, ATLAS 3.10, MKL 2026.2 and netlib 3.11, with 10 ns for the call added to the kernel's time:
- * the worst of the options NN TN NT TT, N T, LN UN LT (LC), LLNN LUTN RLNN RLTN, L U, in one run.
+/* Measured by tests/bench/tiny.c on a Zen 3 (2 cores, shared), operands in the first cache unless they are too large. How many
+ * times faster than the best of OpenBLAS 0.3.21, ATLAS 3.10 and MKL 2026.2 (one thread each), with 10 ns for the call added to the
+ * kernel's time: the worst of the options NN TN NT TT, N T, LN UN LT (LC), LLNN LUTN RLNN RLTN, L U; medians of three runs.
  *
- *	       n = 4    5    6    8   10   12   16   20   24	  and the kernel's ns at 4, 8, 16, 24 (NN, N, LN, LLNN)
- *	sgemm   1.1  1.6  1.8  1.9  1.7  1.3  1.7  1.4  1.4	   28   43  106  339
- *	dgemm   1.5  1.5  1.6  1.5  1.7  1.8  1.0  1.1  1.2	   24   47  212  678	(16: 1.4 and more in quiet runs)
- *	cgemm   1.6  1.6  1.3  1.4  1.4  1.3  1.2  1.3  1.1	   43   83  413 1430
- *	zgemm   1.4  1.4  1.2  1.1  1.2  1.1  1.1  1.0  1.0	   50  140  803 2394
- *	sgemv   0.9  1.1  1.2  1.3  1.3  1.3  1.3  1.2  1.2	   13   13   20   30
- *	dgemv   1.3  1.2  1.3  1.5  1.4  1.4  1.3  1.3  1.2	   12   15   29   48
- *	cgemv   1.2  1.3  1.2  1.0  1.2  0.9  0.9  0.8  0.9	   18   25   56   89
- *	zgemv   1.2  1.3  1.2  1.0  1.3  1.0  1.0  1.0  1.0	   22   40   95  175
- *	ssyrk   0.9  1.3  1.6  1.8  1.4  1.6  1.4  1.2  1.0	   37   63  167  430
- *	dsyrk   1.0  1.0  1.2  1.7  1.7  1.6  1.2  1.2  1.3	   32   65  209  589
- *	csyrk   1.2  1.3  1.3  1.4  1.4  1.2  1.2  1.2  1.1	   63  150  555 1130
- *	zsyrk   1.0  1.2  1.3  1.0  1.0  1.0  0.9  0.8  1.0	   60  190  700 1780
- *	cherk   1.2  1.1  1.4  1.5  1.4  1.3  1.3  1.2  1.1
- *	zherk   1.0  1.1  1.4  1.1  1.1  1.0  1.0  0.9  1.0
- *	strsm   0.9  1.0  1.2  1.5  1.4  1.0  1.3  1.2  1.3	   53   67  174  352
- *	dtrsm   1.1  1.0  1.2  1.3  1.7  2.0  0.9  1.4  1.0	   43   81  298  630	(16: 1.3, 24: 1.4 in quiet runs)
- *	ctrsm   1.0  1.1  1.4  1.8  2.3  2.5  1.8  2.2  2.1	   67  136  517 1100
- *	ztrsm   1.0  1.1  1.4  1.2  1.5  1.7  1.7  1.6  1.7	   73  240  867 2110
- *	sgetrf  0.4  0.8  0.7  1.2  1.3  1.4  1.6  2.5  2.8	  109  238  564
- *	dgetrf  0.5  0.8  0.9  1.6  1.6  1.8  2.2  2.6  3.0	   96  211  615 1500
- *	cgetrf  0.7  1.1  1.2  1.7  1.9  2.4  2.9  3.0  3.1
- *	zgetrf  0.7  1.0  1.1  1.3  1.1  1.3  1.4  1.4  1.3	  164  362 1280 3060
- *	spotrf  0.4  0.6  1.0  1.3  1.0  1.2  1.7  2.2  2.3
- *	dpotrf  0.6  0.7  0.9  1.2  1.1  1.3  1.6  1.9  2.1	   53  105  279  637
- *	cpotrf  1.1  1.0  1.2  1.6  1.5  1.8  2.1  2.2  2.4
- *	zpotrf  1.2  1.0  1.2  1.6  1.1  1.4  1.2  1.2  1.3	   66  169  685
+ *	       n = 4    5    6    8   10   12   16   20   24   28   32    and the kernel's ns at 4, 8, 16, 24, 32 (NN, N, LN, LLNN)
+ *	sgemm   1.5  1.8  1.8  1.9  1.7  1.4  1.5  1.5  1.4  1.1  0.9     30   39  115  346  751
+ *	dgemm   1.7  1.5  1.5  1.6  1.6  1.6  1.4  1.4  1.3  1.4  1.2     27   50  222  676 1516
+ *	cgemm   1.6  1.6  1.1  1.6  1.5  1.4  1.2  1.3  1.1  1.2  1.1     46   84  426 1193 2709
+ *	zgemm   1.6  1.5  1.3  1.2  1.3  1.2  1.1  1.1  1.0  1.1  1.1     53  145  769 2373 5434
+ *	sgemv   1.1  1.0  1.0  1.3  1.2  1.3  1.3  1.2  1.2  1.1  1.2     22   16   27   26   37
+ *	dgemv   1.2  1.1  1.1  1.2  1.2  1.4  1.2  1.2  1.1  1.1  1.1     12   24   34   55   57
+ *	cgemv   1.2  1.3  1.4  1.2  1.4  1.1  1.1  1.0  1.1  1.1  1.1     16   23   53   80  128
+ *	zgemv   1.2  1.3  1.3  1.1  1.4  1.2  1.2  1.2  1.2  1.1  1.1     25   33   84  168  264
+ *	ssyrk   1.6  1.7  1.7  1.7  1.5  1.5  1.2  1.3  1.1  1.0  0.9     69  113  310  607 1244
+ *	dsyrk   2.0  1.8  1.7  1.7  1.5  1.5  1.4  1.3  1.2  1.2  1.1     63  101  232  581 1102
+ *	csyrk   1.3  1.3  1.3  1.5  1.4  1.2  1.3  1.2  1.2  1.1  1.1     60  127  416 1077 2095
+ *	zsyrk   1.3  1.2  1.2  1.0  1.1  1.1  1.0  1.0  1.0  1.0  0.9     67  172  647 1697 3564
+ *	cherk   1.4  1.4  1.4  1.4  1.4  1.4  1.3  1.3  1.1  1.2  1.1     57  123  412 1063 2065
+ *	zherk   1.4  1.4  1.4  1.1  1.1  1.0  1.0  0.9  1.0  1.0  1.0     66  175  644 1712 3584
+ *	strsm   1.2  1.6  1.8  1.9  1.4  1.2  1.8  1.3  1.5  1.2  1.4     51   60  140  292  620
+ *	dtrsm   1.6  1.5  1.8  1.9  2.1  2.9  1.7  2.5  2.0  2.2  1.8     39   66  227  497 1014
+ *	ctrsm   1.9  2.0  2.0  2.3  2.2  3.0  2.3  2.6  2.5  2.3  2.3     60  119  445  979 2050
+ *	ztrsm   2.1  2.1  2.5  1.9  2.3  2.3  2.2  2.0  2.0  1.9  1.8     97  278  760 2451 5252
+ *	sgetrf  0.5  0.7  0.9  1.5  1.3  1.9  2.2  3.0  3.0  2.6  2.5     92  198  490 1027 1951
+ *	dgetrf  0.5  0.8  0.9  1.0  1.1  1.3  1.6  2.5  2.7  2.3  2.5     96  205  601 1456 2964
+ *	cgetrf  0.5  0.8  1.0  1.2  1.8  1.7  2.2  2.7  2.8  2.5  2.5    137  312  819 1706 3172
+ *	zgetrf  0.6  0.8  1.0  1.1  1.1  1.2  1.3  1.5  1.3  1.2  1.1    160  393 1440 3555 7180
+ *	spotrf  0.3  0.6  0.9  1.1  1.1  1.2  1.6  2.2  2.4  2.1  2.4     46   85  222  443  741
+ *	dpotrf  0.5  0.8  1.1  1.3  1.2  1.4  1.5  1.9  2.0  1.6  1.9     52  104  277  599 1173
+ *	cpotrf  1.1  1.0  1.3  1.6  1.6  1.9  2.1  2.0  2.1  1.8  2.1     75  198  644 1371 1696
+ *	zpotrf  1.2  1.0  1.3  1.5  1.0  1.2  1.3  1.5  1.2  1.1  1.0     66  162  758 1787 3599
  *
- * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size. At 4 to 7 MKL's getrf and ATLAS's potrf
- * are faster, but the program's own library is neither, and reaching another one costs more than the difference. */
+ * Thin ones, s d c z:
+ *	gemm (m n k)  32 4 4	 1.2 1.3 1.2 1.0   4 32 4   1.3 1.8 1.5 1.5   4 4 32   1.4 1.8 1.6 1.5
+ *		      128 8 8	 1.0 0.9 1.0 0.9   8 128 8  1.4 1.1 1.3 1.2   8 8 128  1.3 1.3 1.3 1.2
+ *		      64 16 16	 1.1 1.1 1.0 1.0   256 4 4  0.7 0.9 0.8 0.8   the worst is op(A) = A', with many rows
+ *	gemv (m n)    32 4	 1.4 1.5 1.4 1.2   4 32	    0.7 0.8 0.9 0.9   s and d: ATLAS's; 1.2 times OpenBLAS's
+ *		      128 8	 1.3 1.3 1.1 1.1   8 128    0.7 0.8 0.8 1.0
+ *		      64 64	 1.2 1.1 1.0 1.0   96 96    1.3 1.1 1.0 0.9   128 128  0.9 1.0 1.0 0.8
+ *	syrk (n k)    32 4	 1.0 1.2 1.0 0.8   16 4	    1.2 1.4 1.2 0.9   8 128    1.2 1.4 1.4 1.3
+ *	trsm (m n)    4 32	 0.9 1.3 2.4 2.1   32 4	    1.0 2.0 2.5 1.9   8 128    1.5 2.0 4.9 2.5
+ *		      128 8	 1.7 1.6 3.0 2.8   64 32    1.7 1.6 2.7 2.3   8 256    1.4 2.0 4.9 2.8
+ *	getrf (m n)   32 4	 1.5 1.2 1.5 0.9   4 32	    1.7 1.5 2.1 1.7   8 128    1.4 1.1 2.4 1.9
+ *
+ * Reaching another library than the program's own costs 30 to 80 ns more than calling it, so that a ratio of 0.9 is none to give up.
+ * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size: at 4 to 7 MKL's getrf and ATLAS's potrf
+ * are faster, but the program's own library is neither. */
 const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
 	/*		     s			      d			    c			  z */
 	[CDM_TINY_GEMM]	 = {{4, 256, 128, 27000}, {4, 256, 128, 32768}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
 	[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 16384},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
 	[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
-	[CDM_TINY_TRSM]	 = {{4, 256, 32, 1024},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
 	[CDM_TINY_GETRF] = {{1, 256, 32, 1024},	  {1, 256, 32, 1024},	{1, 256, 32, 1024},   {1, 256, 32, 1024}},
 	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
 	/* clang-format on */
