@@ -4,10 +4,10 @@
 #include "shim/quick.h"
 
 uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
-/* The rest of struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. */
+/* struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. The largest dimension is from `from` to
+ * from + more; both are 0 for routines without kernels, and no call that is read has that. */
 static struct limit {
-	uint32_t work;
-	uint16_t from, order;
+	uint32_t work, from, more, order;
 } limits[CDM_BLAS_COUNT];
 
 static int most(const struct cdm_quick *q)
@@ -25,9 +25,8 @@ static unsigned area(const struct cdm_quick *q)
 bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 {
 	const struct limit *l = &limits[routine];
-	int n = most(q);
 
-	if (n > cdm_quick_tiny_most[routine] || n < l->from)
+	if ((unsigned)most(q) - l->from > l->more)
 		return false;
 	switch (routine) {
 #define LEAVE_IF(condition)                                                                                            \
@@ -35,7 +34,7 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 	return false
 #define GEMM(t)                                                                                                        \
 	case CDM_BLAS_##t##gemm:                                                                                       \
-		LEAVE_IF(q->work > l->work || (q->m > l->order && q->trans != 'N'));                                   \
+		LEAVE_IF(q->work > l->work || (q->m > (int)l->order && q->trans != 'N'));                              \
 		cdm_tiny_##t##gemm(q->trans, q->trans_b, q->m, q->n, q->k, q->alpha, q->a, q->lda, q->b, q->ldb,       \
 				   q->beta, q->c, q->ldc);                                                             \
 		return true;
@@ -46,18 +45,18 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 		return true;
 #define RANK(name)                                                                                                     \
 	case CDM_BLAS_##name:                                                                                          \
-		LEAVE_IF(q->work > l->work || q->n > l->order);                                                        \
+		LEAVE_IF(q->work > l->work || q->n > (int)l->order);                                                   \
 		cdm_tiny_##name(q->uplo, q->trans, q->n, q->k, q->alpha, q->a, q->lda, q->beta, q->c, q->ldc);         \
 		return true;
 #define TRSM(t)                                                                                                        \
 	case CDM_BLAS_##t##trsm:                                                                                       \
-		LEAVE_IF(area(q) > l->work || (q->side == 'L' ? q->m : q->n) > l->order);                              \
+		LEAVE_IF(area(q) > l->work || (q->side == 'L' ? q->m : q->n) > (int)l->order);                         \
 		cdm_tiny_##t##trsm(q->side, q->uplo, q->trans, q->diag, q->m, q->n, q->alpha, q->a, q->lda, q->b,      \
 				   q->ldb);                                                                            \
 		return true;
 #define GETRF(t)                                                                                                       \
 	case CDM_BLAS_##t##getrf:                                                                                      \
-		LEAVE_IF(area(q) > l->work || q->m > l->order);                                                        \
+		LEAVE_IF(area(q) > l->work || q->m > (int)l->order);                                                   \
 		*q->info = cdm_tiny_##t##getrf(q->m, q->n, q->a, q->lda, q->pivots);                                   \
 		return true;
 #define POTRF(t)                                                                                                       \
@@ -90,7 +89,7 @@ static void set_limit(int routine, enum cdm_tiny_routine kernel)
 	bool elements = kernel == CDM_TINY_TRSM || kernel == CDM_TINY_GETRF;
 
 	cdm_quick_tiny_most[routine] = l->to;
-	limits[routine] = (struct limit){elements ? l->work : l->work * coef, l->from, l->order};
+	limits[routine] = (struct limit){elements ? l->work : l->work * coef, l->from, l->to - l->from, l->order};
 }
 
 void cdm_quick_start(void)
