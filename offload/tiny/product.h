@@ -102,40 +102,72 @@ static __attribute__((noinline)) void scale(E *c, ptrdiff_t ldc, int rows, int c
 		scale_column(c + j * ldc, rows, beta);
 }
 
+/* Room for a panel's rows of op(A), where it is not A. Few calls need the larger one's stack. */
+#define PACKED_SHORT (PANEL_ROWS * CAP)
+#define PACKED_LONG (PANEL_ROWS * CDM_TINY_LONG)
+
+/* The panel of op(A) from row i on; packed is null where op(A) is A. */
+FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int rows, E *packed)
+{
+	if (packed) {
+		g->a = packed;
+		g->as = P * VL;
+		pack_transposed(packed, g->as, a + i * lda, lda, rows, g->k);
+	} else {
+		g->a = a + i;
+	}
+}
+
+FN void gemm_panels(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c, ptrdiff_t ldc, E *packed)
+{
+	for (int i = 0, rows; i < m; i += rows) {
+		int P = panel_vectors(vectors_of(m - i));
+
+		rows = min_(P * VL, m - i);
+		panel_of(g, a, lda, i, P, rows, packed);
+		product(P, g, c + i, ldc, rows, n);
+	}
+}
+
+static __attribute__((noinline)) void gemm_packed(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c,
+						  ptrdiff_t ldc)
+{
+	E packed[PACKED_SHORT];
+
+	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+}
+
+static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c,
+						       ptrdiff_t ldc)
+{
+	E packed[PACKED_LONG];
+
+	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+}
+
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
 	struct product g = {.k = k,
-			    .a = a,
 			    .as = lda,
 			    .b = b,
 			    .brs = tb ? ldb : 1,
 			    .bcs = tb ? 1 : ldb,
 			    .alpha = *(const E *)alpha,
-			    .beta = *(const E *)beta,
-			    .conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C'))};
-	E packed[PANEL_ROWS * CDM_TINY_LONG];
+			    .beta = *(const E *)beta};
 
+	g.conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C')); /* see CONJ in real.h */
 	g.alpha_is = kind_of(g.alpha);
 	g.beta_is = kind_of(g.beta);
-	if (g.alpha_is == ZERO) {
+	if (g.alpha_is == ZERO)
 		scale(c, ldc, m, n, g.beta);
-		return;
-	}
-	for (int i = 0; i < m;) {
-		int P = panel_vectors(vectors_of(m - i)), rows = min_(P * VL, m - i);
-
-		if (ta) {
-			g.a = packed;
-			g.as = P * VL;
-			pack_transposed(packed, g.as, (const E *)a + i * lda, lda, rows, k);
-		} else {
-			g.a = (const E *)a + i;
-		}
-		product(P, &g, (E *)c + i, ldc, rows, n);
-		i += rows;
-	}
+	else if (!ta)
+		gemm_panels(&g, m, n, a, lda, c, ldc, NULL);
+	else if (k <= CAP)
+		gemm_packed(&g, m, n, a, lda, c, ldc);
+	else
+		gemm_packed_long(&g, m, n, a, lda, c, ldc);
 }
 
 /* Rows [lo, hi) of a column: c = t + beta c. */
@@ -186,42 +218,79 @@ static __attribute__((noinline)) void scale_triangle(E *c, ptrdiff_t ldc, int n,
 	}
 }
 
+/* The triangle that is written, and what of. */
+struct rank {
+	struct product g;
+	bool lower, hermitian;
+	int n;
+	const E *a;
+	ptrdiff_t lda;
+	E *c;
+	ptrdiff_t ldc;
+};
+
+FN void rank_panels(struct rank *r, E *packed)
+{
+	struct product *g = &r->g;
+
+	for (int i = 0, rows; i < r->n; i += rows) {
+		int P = panel_vectors(vectors_of(r->n - i)), first, beside;
+		E *c = r->c + i;
+
+		rows = min_(P * VL, r->n - i);
+		first = r->lower ? 0 : i + rows;
+		beside = r->lower ? i : r->n - i - rows;
+		panel_of(g, r->a, r->lda, i, P, rows, packed);
+		g->b = r->a + i * g->bcs;
+		rank_diagonal(P, g, c + i * r->ldc, r->ldc, rows, r->lower, r->hermitian);
+		g->b = r->a + first * g->bcs;
+		if (beside > 0)
+			product(P, g, c + first * r->ldc, r->ldc, rows, beside);
+	}
+}
+
+static __attribute__((noinline)) void rank_packed(struct rank *r)
+{
+	E packed[PACKED_SHORT];
+
+	rank_panels(r, packed);
+}
+
+static __attribute__((noinline)) void rank_packed_long(struct rank *r)
+{
+	E packed[PACKED_LONG];
+
+	rank_panels(r, packed);
+}
+
 FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta, E *c,
 	       ptrdiff_t ldc)
 {
-	struct product g = {.k = k,
-			    .as = lda,
-			    .brs = trans ? 1 : lda,
-			    .bcs = trans ? lda : 1,
-			    .alpha = alpha,
-			    .beta = beta,
-			    .alpha_is = kind_of(alpha),
-			    .beta_is = kind_of(beta),
-			    .conj = conj_set(hermitian && trans, hermitian && !trans)};
-	E packed[PANEL_ROWS * CDM_TINY_LONG];
+	struct rank r = {.g = {.k = k,
+			       .as = lda,
+			       .brs = trans ? 1 : lda,
+			       .bcs = trans ? lda : 1,
+			       .alpha = alpha,
+			       .beta = beta,
+			       .alpha_is = kind_of(alpha),
+			       .beta_is = kind_of(beta)},
+			 .lower = lower,
+			 .hermitian = hermitian,
+			 .n = n,
+			 .a = a,
+			 .lda = lda,
+			 .c = c,
+			 .ldc = ldc};
 
-	if (e_is0(alpha)) {
+	r.g.conj = conj_set(hermitian && trans, hermitian && !trans);
+	if (e_is0(alpha))
 		scale_triangle(c, ldc, n, lower, hermitian, beta);
-		return;
-	}
-	for (int i = 0; i < n;) {
-		int P = panel_vectors(vectors_of(n - i)), rows = min_(P * VL, n - i);
-		int first = lower ? 0 : i + rows, beside = lower ? i : n - i - rows;
-
-		if (trans) {
-			g.a = packed;
-			g.as = P * VL;
-			pack_transposed(packed, g.as, a + i * lda, lda, rows, k);
-		} else {
-			g.a = a + i;
-		}
-		g.b = a + i * g.bcs;
-		rank_diagonal(P, &g, c + i + i * ldc, ldc, rows, lower, hermitian);
-		g.b = a + first * g.bcs;
-		if (beside > 0)
-			product(P, &g, c + i + first * ldc, ldc, rows, beside);
-		i += rows;
-	}
+	else if (!trans)
+		rank_panels(&r, NULL);
+	else if (k <= CAP)
+		rank_packed(&r);
+	else
+		rank_packed_long(&r);
 }
 
 void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,

@@ -7,8 +7,10 @@
 typedef T E;
 typedef V B;   /* an element in all places of a vector */
 typedef V ACC; /* a sum of products on its way */
+/* Which factors are conjugated. Not for initializers: gcc 12 may clear the other members after it has set them, where an empty
+ * structure is initialized by a function's result. */
 typedef struct {
-} CONJ; /* which factors are conjugated */
+} CONJ;
 
 FN E e_zero(void)
 {
