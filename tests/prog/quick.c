@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* Dimensions: up to MOST, or one up to LONG and the others up to SHORT. Operands fit into ELEMENTS with their gaps. */
-enum { MOST = 48, LONG = 300, SHORT = 6, GAP = 2, ELEMENTS = 2560, BEYOND = 64, ORDERS = 2 };
+enum { MOST = 48, LONG = 300, SHORT = 6, GAP = 2, ELEMENTS = 2560, BEYOND = 64 };
 
 /* clang-format off */
 #define TYPES(X) X(s) X(d) X(c) X(z)
@@ -296,21 +296,22 @@ static int call(const struct call *q)
 
 static atomic_int stop;
 
-/* Small products of several sizes; the number of wrong elements. */
+/* Small products, one that is computed at once and a longer one that is not; the number of wrong elements. */
 static int multiply(int rounds)
 {
-	enum { N = 48 };
-	static __thread double x[N * N], y[N * N], z[N * N];
+	enum { AREA = LONG * 8 };
+	static const int shapes[][3] = {{20, 20, 20}, {LONG, 8, 8}};
+	static __thread double x[AREA], y[AREA], z[AREA];
 	double one = 1, zero = 0;
-	int wrong = 0, orders[ORDERS] = {20, N};
+	int wrong = 0;
 
-	for (int i = 0; i < N * N; i++)
+	for (int i = 0; i < AREA; i++)
 		x[i] = 1, y[i] = 2;
 	for (int r = 0; r < rounds; r++) {
-		int n = orders[r % ORDERS];
-		table[1][GEMM]("N", "N", &n, &n, &n, &one, x, &n, y, &n, &zero, z, &n, (size_t)1, (size_t)1);
-		for (int i = 0; i < n * n; i++)
-			wrong += z[i] != 2.0 * n;
+		int m = shapes[r & 1][0], n = shapes[r & 1][1], k = shapes[r & 1][2];
+		table[1][GEMM]("N", "N", &m, &n, &k, &one, x, &m, y, &k, &zero, z, &m, (size_t)1, (size_t)1);
+		for (int i = 0; i < m * n; i++)
+			wrong += z[i] != 2.0 * k;
 	}
 	return wrong;
 }
@@ -321,7 +322,7 @@ static int results(uint32_t start, int calls, const char *path)
 	FILE *file = fopen(path, "w");
 	struct call q;
 
-	if (multiply(6000)) /* enough work to find a better library */
+	if (multiply(12000)) /* enough work to find a better library */
 		return 1;
 	seed = start;
 	for (int i = 0; file && i < calls; i++) {
@@ -355,7 +356,7 @@ static void *compute(void *wrong)
 static int forks(int children)
 {
 	pthread_t thread[3];
-	int wrong[3] = {0}, failed = multiply(6000); /* enough work to find a better library */
+	int wrong[3] = {0}, failed = multiply(12000); /* enough work to find a better library */
 
 	for (int i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, compute, &wrong[i]);
