@@ -4,6 +4,7 @@
 #include "offload/base/stats.h"
 #include "shim/blas_args.h"
 #include "shim/blas_batch.h"
+#include "shim/quick.h"
 #include "shim/slot.h"
 
 /* libcdm has no original: the call's meaning is all there is to go by. */
@@ -110,7 +111,10 @@ static void decide(struct cdm_slot *slot, const struct cdm_slot *found, const vo
 {
 	const struct cdm_caller *self = cdm_caller_self;
 
-	if (!(slot->flags & CDM_SLOT_QUICK) || nested() || !self || self->shared)
+	if (!(slot->flags & CDM_SLOT_QUICK))
+		return;
+	cdm_quick_start();
+	if (nested() || !self || self->shared)
 		return;
 	if (slot->flags & CDM_SLOT_DECIDED && (self->entered || !(slot->flags & CDM_SLOT_FORWARD)))
 		return;

@@ -144,30 +144,22 @@ static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slo
 	return true;
 }
 
-/* What the call is to do instead of its original; NULL: nothing, or it is for the device. */
-static inline void *look_quick(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit, bool visits)
-{
-	struct cdm_caller *self = cdm_caller_self;
-	struct cdm_quick q;
-
-	if (!cdm_quick_read(&q, regs, slot) || q.work >= limit)
-		return NULL;
-	if (cdm_quick_tiny(&q, slot->routine))
-		return done(self, slot);
-	return visits ? forward(self, slot, &q) : NULL;
-}
-
 /* A call with a list that is read. Apart, so that other calls pay nothing for it. */
 static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit,
 						   void *original)
 {
 	struct cdm_caller *self = cdm_caller_self;
 	bool visits = slot->flags & CDM_SLOT_FORWARD && self->entered;
-	void *instead = visits || cdm_quick_tiny_most[slot->routine] ? look_quick(regs, slot, limit, visits) : NULL;
+	bool tiny = atomic_load_explicit(&cdm_quick_tiny_most[slot->routine], memory_order_acquire);
+	struct cdm_quick q;
+	bool read = (visits || tiny) && cdm_quick_read(&q, regs, slot);
+	uint64_t work = read ? q.work : work_of(regs, slot);
 
-	if (instead)
-		return instead;
-	uint64_t work = work_of(regs, slot);
+	if (read && tiny && work < limit && cdm_quick_tiny(&q, slot->routine))
+		return done(self, slot);
+	void *elsewhere = read && visits && work < limit ? forward(self, slot, &q) : NULL;
+	if (elsewhere)
+		return elsewhere;
 	return work < limit && undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
 }
 

@@ -16,7 +16,6 @@
 #include "shim/hook.h"
 #include "shim/provider.h"
 #include "shim/sent.h"
-#include "shim/quick.h"
 #include "shim/slot.h"
 #include "shim/stub.h"
 
@@ -90,7 +89,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	cdm_engine_init(envp);
 	cdm_engine_on_providers(cdm_provider_list);
 	cdm_malloc_start();
-	cdm_quick_start();
 	cdm_slot_start();
 	cdm_provider_start();
 	cdm_hook_check();

@@ -3,7 +3,7 @@
 #include "shim/blas_shapes.h"
 #include "shim/quick.h"
 
-uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
+_Atomic uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
 /* struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. The largest dimension is from `from` to
  * from + more; both are 0 for routines without kernels, and no call that is read has that. */
 static struct limit {
@@ -88,13 +88,16 @@ static void set_limit(int routine, enum cdm_tiny_routine kernel)
 		cdm_shapes[cdm_blas_shape[routine]].coef * (cdm_scalar_complex(cdm_blas_table[routine].type) ? 4u : 1);
 	bool elements = kernel == CDM_TINY_TRSM || kernel == CDM_TINY_GETRF;
 
-	cdm_quick_tiny_most[routine] = l->to;
 	limits[routine] = (struct limit){elements ? l->work : l->work * coef, l->from, l->to - l->from, l->order};
+	atomic_store_explicit(&cdm_quick_tiny_most[routine], l->to, memory_order_release);
 }
 
 void cdm_quick_start(void)
 {
-	if (!cdm_tiny_usable())
+	static _Atomic bool started;
+
+	if (atomic_load_explicit(&started, memory_order_relaxed) || atomic_exchange(&started, true) ||
+	    !cdm_tiny_usable())
 		return;
 #define LIMITS(name, KERNEL)                                                                                           \
 	for (int i = 0; i < 4; i++)                                                                                    \
