@@ -12,18 +12,20 @@ enum {
 	THIN = 16,         /* the long side of a tall or wide shape, in short sides */
 	CLASSES_BRIEF = 9, /* up to some 8 Mflop: 0.2 ms on one core */
 	CLASSES_DETAILED = 12,
-	ROUNDS = 3,
+	ROUNDS = 4,
+	SURE_ROUNDS = 2, /* of these, for all */
 	BRIEF_US = 150,
 	DETAILED_US = 400,
-	RESUME = 3, /* classes after which one that was far behind is tried again */
+	TEAM_FROM = 7, /* the first class, 1 Mflop and more, that is for several threads where nothing was measured */
+	RESUME = 3,    /* classes after which one that was far behind is tried again */
 };
 #define BEHIND 1.3          /* times the best: not measured a second time */
 #define FAR_BEHIND 4.0      /* not measured for the next classes of the family, either */
 #define PREFER 1.03         /* one thread is taken when it is no slower than this */
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
-#define PREFER_ALIKE 1.01   /* one core type for all, unless another brings more than this */
+#define PREFER_ALIKE 1.04   /* one core type for all, unless another brings more than this */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
-#define WORTH_OPENING 1.05  /* mean gain that pays for another library */
+#define WORTH_OPENING 1.10  /* mean gain that pays for another library, or core type; noise alone makes 1.05 */
 
 /* ---- points ------------------------------------------------------------------------------------------- */
 
@@ -107,13 +109,18 @@ static void measure_once(struct survey *s, const struct point *p, float *seconds
 		seconds[c] = (float)t;
 }
 
-/* In turns: what disturbs the machine for a moment disturbs all. resume: candidates that sit out, and how long. */
+/* In turns: what disturbs the machine for a moment disturbs all, and who was disturbed alone has a second chance. resume: candidates
+ * that sit out, and how long. */
 static void measure_candidates(struct survey *s, const struct point *p, float *seconds, int *resume)
 {
+	bool in[SURVEY_MAX];
+
+	for (int c = 0; c < s->candidates; c++)
+		in[c] = !resume[c] || --resume[c] == 0;
 	for (int round = 0; round < ROUNDS; round++) {
 		double best = best_of(s, seconds);
 		for (int c = 0; c < s->candidates; c++)
-			if (round == 0 ? !resume[c] || --resume[c] == 0 : seconds[c] > 0 && seconds[c] < BEHIND * best)
+			if (in[c] && (round < SURE_ROUNDS || seconds[c] < BEHIND * best))
 				measure_once(s, p, seconds, c);
 	}
 	for (int c = 0; c < s->candidates; c++)
@@ -310,13 +317,13 @@ static const float (*stand_in(const struct survey *s, int f, int t, int a))[SURV
 static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order,
 		     const float (*seconds)[SURVEY_MAX], bool one, uint8_t *row)
 {
-	int at = one ? cdm_plan_first_alone(plan) : 0;
+	int at = cdm_plan_first_alone(plan);
 
 	for (int size = 0; size < CDM_CLASSES; size++) {
 		bool measured = winner(s, plan, order, seconds[size], one) >= 0;
 		if (measured)
 			at = winner(s, plan, order, seconds[size], one);
-		else if (!one && size > 0)
+		else if (!one && size >= TEAM_FROM)
 			at = 0;
 		row[size] = (uint8_t)at;
 	}

@@ -8,7 +8,7 @@
 
 /* The tool stops measuring after CDM_CALIBRATE_MS and is killed after CDM_CALIBRATE_LIMIT_MS. Waiting for another
  * process's calibration counts. */
-#define CDM_CALIBRATE_MS 1900
+#define CDM_CALIBRATE_MS 2400
 #define CDM_CALIBRATE_LIMIT_MS 5000
 
 /* The choice among the n > 0 libraries of list. want and threads as in the configuration (NULL and 0: automatic).
