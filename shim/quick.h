@@ -16,7 +16,7 @@
 struct cdm_quick {
 	char side, uplo, trans, trans_b, diag; /* upper-case letters; trans is also that of B's other operand, A */
 	int m, n, k;
-	uint64_t work;            /* as the gate counts it: coef times the extents */
+	uint64_t work;            /* flops: what blas_fill.c says of the whole call, to a few */
 	int lda, ldb, ldc;        /* gemv: ldb and ldc are the increments of x and y */
 	const void *alpha, *beta; /* CBLAS by value: where the gate has saved them */
 	void *a, *b, *c;          /* gemv: x and y; trsm: b; factorizations: a */

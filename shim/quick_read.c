@@ -266,7 +266,7 @@ static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bo
 
 static inline bool solve_legal(struct cdm_quick *q)
 {
-	q->work = product(q->m, q->n, larger(q->m, q->n));
+	q->work = product(q->m, q->n, q->side == 'L' ? q->m : q->n);
 	return (q->side == 'L' || q->side == 'R') && is_uplo(q->uplo) && is_trans(q->trans) &&
 	       (q->diag == 'N' || q->diag == 'U') && is_extent(q->m) && is_extent(q->n) &&
 	       q->lda >= (q->side == 'L' ? q->m : q->n) && q->ldb >= q->m;
@@ -283,7 +283,8 @@ static inline bool getrf(struct cdm_quick *q, const struct cdm_regs *r)
 	q->pivots = address(r, 4);
 	q->info = address(r, 5);
 	q->k = 0;
-	q->work = product(q->m, q->n, larger(q->m, q->n));
+	int least = q->m < q->n ? q->m : q->n;
+	q->work = product(least, least, larger(q->m, q->n) - least / 3) / 2 + 1;
 	return is_extent(q->m) && is_extent(q->n) && q->lda >= q->m;
 }
 
@@ -296,7 +297,7 @@ static inline bool potrf(struct cdm_quick *q, const struct cdm_regs *r)
 	q->info = address(r, 4);
 	q->m = 0;
 	q->k = 0;
-	q->work = product(q->n, q->n, q->n);
+	q->work = product(q->n, q->n, q->n) / 3 + 1;
 	return is_uplo(q->uplo) && is_extent(q->n) && q->lda >= q->n;
 }
 

@@ -13,6 +13,7 @@ enum {
 	CLASSES_BRIEF = 9, /* up to some 8 Mflop: 0.2 ms on one core */
 	CLASSES_DETAILED = 12,
 	ROUNDS = 4,
+	ROUNDS_DETAILED = 7,
 	SURE_ROUNDS = 2, /* of these, for all */
 	BRIEF_US = 150,
 	DETAILED_US = 400,
@@ -117,7 +118,7 @@ static void measure_candidates(struct survey *s, const struct point *p, float *s
 
 	for (int c = 0; c < s->candidates; c++)
 		in[c] = !resume[c] || --resume[c] == 0;
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < (s->detailed ? ROUNDS_DETAILED : ROUNDS); round++) {
 		double best = best_of(s, seconds);
 		for (int c = 0; c < s->candidates; c++)
 			if (in[c] && (round < SURE_ROUNDS || seconds[c] < BEHIND * best))
