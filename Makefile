@@ -159,7 +159,7 @@ progs: $(PROG_BIN) $(SCENARIO_BIN) $(COUNTS_BIN)
 BENCH_BIN := $(filter $B/tests/bench/%,$(PROG_BIN))
 
 # Helpers call the BLAS under test through -lblas; of tests/bench, all others link the static base library and reach inside.
-BENCH_OUTSIDE := $(addprefix $B/tests/bench/,bench sweep callers memory)
+BENCH_OUTSIDE := $(addprefix $B/tests/bench/,bench sweep callers memory warm)
 BENCH_INSIDE := $(filter-out $(BENCH_OUTSIDE),$(patsubst %.c,$B/%,$(wildcard tests/bench/*.c)))
 $B/tests/prog/%: tests/prog/%.c
 	$(call say,CCLD,$@)

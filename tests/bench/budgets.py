@@ -10,7 +10,7 @@ import tempfile
 import libraries
 from libraries import ATLAS, BLIS, NETLIB, OPENBLAS
 
-NOT_INSIDE = ("bench", "sweep", "callers", "memory")  # programs there that other subjects run
+NOT_INSIDE = ("bench", "sweep", "callers", "memory", "warm")  # programs there that other subjects run
 
 
 def never(table):
