@@ -139,13 +139,15 @@ void cdm_land_back(const struct cdm_landing *l, size_t from)
 	for (size_t i = cdm_land_run(l, from, &to); i < pages; i = cdm_land_run(l, to, &to)) {
 		uintptr_t dst = l->prog + i * CDM_PAGE, src = l->land + i * CDM_PAGE;
 		size_t len = (to - i) * CDM_PAGE, moved;
-		if (!cdm_land_move(dst, src, len, &moved))
+		int no = cdm_land_move(dst, src, len, &moved);
+		if (!no)
 			continue;
 		int r = cdm_uffd_copy(dst + moved, src + moved, len - moved);
 		if (r == -EBADF || r == -ENOTTY) /* the descriptor is gone, and with it the registration */
 			memcpy((void *)(dst + moved), (void *)(src + moved), len - moved);
 		else if (r)
-			cdm_log(CDM_LOG_ERROR, "cannot put %zu bytes back at %p", len - moved, (void *)(dst + moved));
+			cdm_log(CDM_LOG_ERROR, "cannot put %zu bytes back at %p (move %d, copy %d)", len - moved,
+				(void *)(dst + moved), no, r);
 	}
 }
 

@@ -7,6 +7,7 @@
 
 #include "offload/base/descriptor.h"
 #include "offload/base/sys.h"
+#include "offload/mem/pages.h"
 
 /* Newer than the headers of the oldest distribution supported (Linux 5.11 and 6.8 uapi). */
 #ifndef UFFD_USER_MODE_ONLY
@@ -173,6 +174,16 @@ static bool across(int r, size_t *step)
 	return true;
 }
 
+/* Linux 6.18 can answer with an error, and no count, for pages that it has moved (seen where it splits a huge page on the way).
+ * What is here no more, and there, has gone. */
+static bool gone(uintptr_t dst, uintptr_t src)
+{
+	uint64_t here[8], there[8];
+
+	return !cdm_pages_present(src, CDM_PAGE, here) && !cdm_pages_present(dst, CDM_PAGE, there) && !(here[0] & 1) &&
+	       there[0] & 1;
+}
+
 static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t *moved)
 {
 	size_t step = len;
@@ -182,8 +193,11 @@ static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t 
 		step = step < len - *moved ? step : len - *moved;
 		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = step, .mode = mode};
 		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
+		bool certain = r == -EEXIST || (r == -ENOENT && step <= CDM_PAGE);
 		if (m.move > 0)
 			*moved += (size_t)m.move;
+		else if (certain && gone(dst + *moved, src + *moved))
+			*moved += CDM_PAGE;
 		else if (!across(r, &step))
 			return r;
 	}
