@@ -15,7 +15,9 @@
 #include "tests/prog/check.h"
 
 #define PATIENCE 5 /* seconds: a fork waits 0.1 s for small calls */
-#define ORDER 32
+/* A product that is forwarded: too long to be computed at once, too little work for the device. */
+#define LONG 300
+#define SHORT 8
 
 extern void dgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const double *alpha,
 		   const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
@@ -51,11 +53,11 @@ static void block(void)
 
 static void small(void)
 {
-	static double a[ORDER * ORDER], b[ORDER * ORDER], c[ORDER * ORDER];
+	static double a[LONG * SHORT], b[SHORT * SHORT], c[LONG * SHORT];
 	double one = 1, zero = 0;
-	int n = ORDER;
+	int m = LONG, n = SHORT;
 
-	dgemm_("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c, &n);
+	dgemm_("N", "N", &m, &n, &n, &one, a, &m, b, &n, &zero, c, &m);
 }
 
 static void operate(const char *operation)

@@ -21,7 +21,9 @@
 
 #include "tests/prog/check.h"
 
-#define ORDER 32
+/* A product that is forwarded: too long to be computed at once, too little work for the device. */
+#define LONG 300
+#define SHORT 8
 #define MEDIUM 200
 #define LARGE 600
 #define MOST 2000
@@ -39,6 +41,14 @@ static void product(int n, double *to)
 	double one = 1, zero = 0;
 
 	dgemm_("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, to, &n);
+}
+
+static void small(double *to)
+{
+	double one = 1, zero = 0;
+	int m = LONG, n = SHORT;
+
+	dgemm_("N", "N", &m, &n, &n, &one, a, &m, b, &n, &zero, to, &m);
 }
 
 static double *matrix(void)
@@ -155,17 +165,20 @@ static void while_allocating(int times)
 static void compute(int signal)
 {
 	(void)signal;
-	product(handled % 64 ? ORDER : MEDIUM, other);
+	if (handled % 64)
+		small(other);
+	else
+		product(MEDIUM, other);
 	handled++;
 }
 
 static void while_computing(int times)
 {
 	for (int i = 0; i < 20000; i++)
-		product(ORDER, c);
+		small(c);
 	every(200, compute);
 	while (handled < times)
-		product(ORDER, c);
+		small(c);
 	never_more();
 }
 
@@ -182,7 +195,7 @@ static void wait_for_the_end(int signal)
 static void *compute_to_the_end(void *arg)
 {
 	for (int i = 0; !atomic_load(&ends); i++) {
-		product(ORDER, other);
+		small(other);
 		atomic_store(&computing, i > 20000);
 	}
 	return arg;
@@ -198,7 +211,7 @@ static void fork_twice(void)
 			_exit(0);
 		CHECK(ended_well(pid));
 		for (int i = 0; i < 1000; i++)
-			product(ORDER, c);
+			small(c);
 		exit(check_end("child"));
 	}
 	CHECK(ended_well(pid));
@@ -212,7 +225,7 @@ static void while_one_waits(void)
 	sigaction(SIGUSR1, &act, NULL);
 	pthread_create(&thread, NULL, compute_to_the_end, NULL);
 	while (!atomic_load(&computing))
-		product(ORDER, c);
+		small(c);
 	pthread_kill(thread, SIGUSR1);
 	while (!atomic_load(&waiting))
 		;
