@@ -3,6 +3,7 @@
  * One call at a time has the team, all threads of the first setting, less one for each call that runs beside it. The others run alone, on
  * one thread each, in a library of their own: they neither wait for the team nor start one that the cores have no room for.
  * Where there are cores enough for the callers to take turns with all of them, they do.
+ * The calling thread's affinity is asked for once in 32 calls.
  *
  * Thread-safe. A caller holds the team while it computes and waits for nothing then: least of all for the loader, whose lock may be
  * that of a caller who waits for the team. One that never comes back (longjmp) is waited for once, 10 s.
