@@ -169,14 +169,15 @@ struct cdm_operand {
 	bool scratch;           /* workspace: its contents do not matter before or after the call */
 };
 
-#define CDM_MAX_ARGS 20
+#define CDM_MAX_ARGS 24
 #define CDM_MAX_OPERANDS 8
 
 /* One call, normalised: Fortran's argument list, column-major, upper-case letters, arguments already validated.
  *
  * args names the list, one letter per argument: L letter, N integer, S scalar of the routine's type, R real scalar,
- * M matrix, vector or workspace, I array of integers, O integer output (info). arg[i] points to the i-th argument: for N
- * and O to n[i], for L to letter[i], for S and R to a scalar that is read only during the call. */
+ * J integer that not all calls refer to, M matrix, vector or workspace, I array of integers, O integer output (info, a
+ * rank). arg[i] points to the i-th argument: for N, J and O to n[i], for L to letter[i], for S and R to a scalar that is
+ * read only during the call. */
 struct cdm_call {
 	int routine;
 	uint8_t level; /* enum cdm_level */

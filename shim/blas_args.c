@@ -122,7 +122,7 @@ static void gather_fortran(struct cdm_gathered *g, struct reader *r)
 			c->n[i] = load_integer(p, r->wide);
 			c->arg[i] = &c->n[i];
 		} else if (c->args[i] == 'O') {
-			g->info = p;
+			g->output[i] = p;
 			c->n[i] = 0;
 			c->arg[i] = &c->n[i];
 		}
@@ -192,7 +192,7 @@ void cdm_gather_begin(struct cdm_gathered *g, int routine, bool wide, const void
 		c->letters += s->args[i] == 'L';
 	c->wide = wide;
 	c->site = site;
-	g->info = g->answer = NULL;
+	g->answer = NULL;
 	g->order = 0;
 	g->illegal_order = false;
 }
@@ -241,12 +241,11 @@ static int64_t index_of(const struct cdm_gathered *g, const struct cdm_frame *f)
 void cdm_gather_return(const struct cdm_gathered *g, struct cdm_frame *f)
 {
 	const struct cdm_call *c = &g->call;
-	const char *info = strchr(c->args, 'O');
 
 	f->returns = g->answer ? 'v' : c->returns;
 
-	if (g->info && info)
-		store_integer(g->info, c->n[info - c->args], c->wide);
+	for (const char *o = strchr(c->args, 'O'); o; o = strchr(o + 1, 'O'))
+		store_integer(g->output[o - c->args], c->n[o - c->args], c->wide);
 	if (g->answer)
 		memcpy(g->answer, &c->result, c->returns == 'c' ? 8 : 16);
 	switch (c->returns) {

@@ -10,9 +10,9 @@ struct cdm_gathered {
 	struct cdm_call call;
 	double value[CDM_MAX_ARGS]; /* scalars passed by value */
 	double scratch[2];
-	void *info;   /* the program's integer output, or NULL */
-	void *answer; /* CBLAS: where a complex result goes */
-	int order;    /* CBLAS: as passed, or 0 */
+	void *output[CDM_MAX_ARGS]; /* Fortran: the program's own integer for each O of the list */
+	void *answer;               /* CBLAS: where a complex result goes */
+	int order;                  /* CBLAS: as passed, or 0 */
 	bool illegal_order;
 };
 

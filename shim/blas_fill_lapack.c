@@ -170,7 +170,61 @@ void cdm_fill_GELS(struct cdm_fill *f)
 	flops(f, flops_geqrf((double)m, (double)n) + 4.0 * (double)m * (double)n * (double)nrhs);
 }
 
+/* m n a lda jpvt tau work lwork info */
+void cdm_fill_GEQP3(struct cdm_fill *f)
+{
+	int64_t m = num(f, 0), n = num(f, 1);
+
+	matrix(f, 2, m, n, CDM_RW, 0);
+	integers(f, 4, n, CDM_RW);
+	array(f, 5, least(m, n), f->elem, CDM_W);
+	work(f, 6, 7, f->elem, f->complex ? n + 1 : 3 * n + 1);
+	flops(f, flops_geqrf((double)m, (double)n));
+}
+/* ... work lwork rwork info */
+void cdm_fill_CGEQP3(struct cdm_fill *f)
+{
+	cdm_fill_GEQP3(f);
+	work_fixed(f, 8, 2 * num(f, 1), f->real);
+}
+
+/* m n nrhs a lda b ldb ...: the solution takes the place of the right-hand side. */
+static void least_squares(struct cdm_fill *f)
+{
+	int64_t m = num(f, 0), n = num(f, 1), nrhs = num(f, 2);
+
+	matrix(f, 3, m, n, CDM_RW, 0);
+	matrix(f, 5, most(m, n), nrhs, CDM_RW, 0);
+}
+
+/* ... ldb jpvt rcond rank work lwork info */
+void cdm_fill_GELSY(struct cdm_fill *f)
+{
+	int64_t m = num(f, 0), n = num(f, 1), nrhs = num(f, 2), k = least(m, n);
+
+	least_squares(f);
+	integers(f, 7, n, CDM_RW);
+	work(f, 10, 11, f->elem, k + most(most(2 * k, n + 1), k + nrhs));
+	flops(f, flops_geqrf((double)m, (double)n) + 4.0 * (double)m * (double)n * (double)nrhs);
+}
+/* ... work lwork rwork info */
+void cdm_fill_CGELSY(struct cdm_fill *f)
+{
+	cdm_fill_GELSY(f);
+	work_fixed(f, 12, 2 * num(f, 1), f->real);
+}
+
 /* ---- LAPACK: eigenvalues and singular values -------------------------------------------------------- */
+
+/* Workspace of integers at arg, its size behind it; -1 asks how many. */
+static void work_of_integers(struct cdm_fill *f, int arg, int64_t least_size)
+{
+	int64_t n = num(f, arg + 1);
+
+	work_integers(f, arg, n);
+	f->quick |= n == -1;
+	f->legal &= n == -1 || n >= least_size;
+}
 
 /* jobz uplo n a lda w ... */
 static int64_t symmetric_eigen(struct cdm_fill *f)
@@ -204,9 +258,7 @@ void cdm_fill_SYEVD(struct cdm_fill *f)
 	bool vectors = f->c->letter[0] == 'V';
 
 	work(f, 6, 7, f->elem, n <= 1 ? 1 : vectors ? 1 + 6 * n + 2 * n * n : 2 * n + 1);
-	work_integers(f, 8, num(f, 9));
-	f->quick |= num(f, 9) == -1;
-	f->legal &= num(f, 9) == -1 || num(f, 9) >= (n > 1 && vectors ? 3 + 5 * n : 1);
+	work_of_integers(f, 8, n > 1 && vectors ? 3 + 5 * n : 1);
 }
 /* ... w work lwork rwork lrwork iwork liwork info */
 void cdm_fill_HEEVD(struct cdm_fill *f)
@@ -216,9 +268,86 @@ void cdm_fill_HEEVD(struct cdm_fill *f)
 
 	work(f, 6, 7, f->elem, n <= 1 ? 1 : vectors ? 2 * n + n * n : n + 1);
 	work(f, 8, 9, f->real, n <= 1 ? 1 : vectors ? 1 + 5 * n + 2 * n * n : n);
-	work_integers(f, 10, num(f, 11));
-	f->quick |= num(f, 11) == -1;
-	f->legal &= num(f, 11) == -1 || num(f, 11) >= (n > 1 && vectors ? 3 + 5 * n : 1);
+	work_of_integers(f, 10, n > 1 && vectors ? 3 + 5 * n : 1);
+}
+
+/* An argument that this call does not refer to: its address may be anything, and a device would read it. */
+static void unused(struct cdm_fill *f, int arg)
+{
+	f->c->n[arg] = 0;
+	f->c->arg[arg] = &f->c->n[arg];
+}
+
+/* An integer that only some calls refer to, read now and handed over like those that all do. */
+static int64_t optional_integer(struct cdm_fill *f, int arg)
+{
+	int64_t wide;
+	int32_t narrow;
+
+	memcpy(&wide, f->c->arg[arg], f->c->wide ? sizeof(wide) : sizeof(narrow));
+	memcpy(&narrow, &wide, sizeof(narrow));
+	f->c->n[arg] = f->c->wide ? wide : narrow;
+	f->c->arg[arg] = &f->c->n[arg];
+	return f->c->n[arg];
+}
+
+/* range ... n ... vl vu il iu: how many eigenvalues are wanted. For those in an interval of numbers nobody knows
+ * beforehand, nor how many columns Z has. */
+static int64_t eigenvalues_wanted(struct cdm_fill *f)
+{
+	int64_t n = num(f, 3), il = 1, iu = n;
+	char range = letter(f, 1, "AVI");
+
+	f->form |= range == 'V';
+	if (range == 'I') {
+		il = optional_integer(f, 8);
+		iu = optional_integer(f, 9);
+		f->legal &= n == 0 || (1 <= il && il <= iu && iu <= n);
+	} else {
+		unused(f, 8);
+		unused(f, 9);
+	}
+	unused(f, 6);
+	unused(f, 7);
+	return f->legal ? iu - il + 1 : 0;
+}
+
+/* jobz range uplo n a lda vl vu il iu abstol m w z ldz isuppz ...; reduction to tridiagonal form, whose eigenvectors are
+ * transformed back: what is between them is O(n^2) (LAPACK Working Note 182, section 1). */
+static int64_t relatively_robust(struct cdm_fill *f)
+{
+	int64_t n = num(f, 3), count = eigenvalues_wanted(f);
+	bool vectors = letter(f, 0, "NV") == 'V';
+	double dn = (double)n;
+
+	letter(f, 2, "UL");
+	matrix(f, 4, n, n, CDM_RW, 0); /* one triangle, and the diagonal; the other is kept */
+	array(f, 12, n, f->real, count < n ? CDM_RW : CDM_W);
+	if (vectors)
+		matrix(f, 13, n, count, CDM_W, 0);
+	if (vectors && count == n)
+		integers(f, 15, 2 * n, CDM_RW);
+	f->legal &= num(f, 14) >= 1;
+	flops(f, 4.0 / 3 * cube(dn) + (vectors ? 2 * dn * dn * (double)count : 0));
+	return n;
+}
+
+/* ... isuppz work lwork iwork liwork info */
+void cdm_fill_SYEVR(struct cdm_fill *f)
+{
+	int64_t n = relatively_robust(f);
+
+	work(f, 16, 17, f->elem, 26 * n);
+	work_of_integers(f, 18, most(10 * n, 1));
+}
+/* ... isuppz work lwork rwork lrwork iwork liwork info */
+void cdm_fill_HEEVR(struct cdm_fill *f)
+{
+	int64_t n = relatively_robust(f);
+
+	work(f, 16, 17, f->elem, 2 * n);
+	work(f, 18, 19, f->real, 24 * n);
+	work_of_integers(f, 20, most(10 * n, 1));
 }
 
 /* U (m x columns) and VT (rows x n) at their places, as far as they are referenced; the leading dimensions are checked
@@ -314,6 +443,45 @@ void cdm_fill_CGESDD(struct cdm_fill *f)
 	work_fixed(f, 12, f->c->letter[0] == 'N' ? 7 * k : most(5 * k * k + 7 * k, 2 * large * k + 2 * k * k + k),
 		   f->real);
 	work_integers(f, 13, 8 * k);
+}
+
+/* Levels of the divide and conquer, whose leaves have SMLSIZ = 25 rows (ILAENV's ninth): 1 + log2(k / 26) cut towards
+ * zero, so that more than half a leaf is a level. */
+enum { LEAF = 25 };
+static int64_t tree_levels(int64_t k)
+{
+	int64_t levels = 2 * k > LEAF + 1;
+
+	for (int64_t size = 2 * (LEAF + 1); size <= k; size *= 2)
+		levels++;
+	return levels;
+}
+
+/* m n nrhs a lda b ldb s rcond rank work lwork [rwork] iwork info; iwork at w */
+static void least_squares_svd(struct cdm_fill *f, int64_t least_work, int w)
+{
+	int64_t m = num(f, 0), n = num(f, 1), nrhs = num(f, 2), k = least(m, n);
+
+	least_squares(f);
+	array(f, 7, k, f->real, CDM_W);
+	work(f, 10, 11, f->elem, least_work);
+	work_integers(f, w, 3 * k * tree_levels(k) + 11 * k);
+	flops(f, flops_svd((double)m, (double)n, false) + 4.0 * (double)m * (double)n * (double)nrhs);
+}
+void cdm_fill_GELSD(struct cdm_fill *f)
+{
+	int64_t nrhs = num(f, 2), k = least(num(f, 0), num(f, 1)), large = most(num(f, 0), num(f, 1));
+	int64_t solve = 9 * k + 2 * k * LEAF + 8 * k * tree_levels(k) + k * nrhs + (LEAF + 1) * (LEAF + 1);
+
+	least_squares_svd(f, 3 * k + most(most(large, nrhs), solve), 12);
+}
+void cdm_fill_CGELSD(struct cdm_fill *f)
+{
+	int64_t nrhs = num(f, 2), k = least(num(f, 0), num(f, 1)), large = most(num(f, 0), num(f, 1));
+	int64_t merge = most((LEAF + 1) * (LEAF + 1), k * (1 + nrhs) + 2 * nrhs);
+
+	least_squares_svd(f, 2 * k + most(large, k * nrhs), 13);
+	work_fixed(f, 12, 10 * k + 2 * k * LEAF + 8 * k * tree_levels(k) + 3 * LEAF * nrhs + merge, f->real);
 }
 
 /* jobvl jobvr n a lda ...; vl at v */

@@ -13,7 +13,7 @@
 
 #include "offload/base/sys.h"
 
-#define MOST_WORDS 24
+#define MOST_WORDS 32
 #define P8 void *, void *, void *, void *, void *, void *, void *, void *
 #define A8(i) a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
 
@@ -24,26 +24,26 @@ static void call_words(void *fn, struct cdm_call *c, void **a, bool wide)
 
 	switch (c->returns) {
 	case 's':
-		c->result.s = ((float (*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		c->result.s = ((float (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 		break;
 	case 'd':
-		c->result.d = ((double (*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		c->result.d = ((double (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 		break;
 	case 'c':
-		fc = ((float complex (*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		fc = ((float complex (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 		memcpy(c->result.c, &fc, sizeof(fc));
 		break;
 	case 'z':
-		dc = ((double complex (*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		dc = ((double complex (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 		memcpy(c->result.z, &dc, sizeof(dc));
 		break;
 	case 'i':
-		c->result.i = ((int64_t(*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		c->result.i = ((int64_t(*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 		if (!wide)
 			c->result.i = (int32_t)c->result.i;
 		break;
 	default:
-		((void (*)(P8, P8, P8))fn)(A8(0), A8(8), A8(16));
+		((void (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 	}
 }
 

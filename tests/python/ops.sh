@@ -12,7 +12,7 @@
 names=
 for name in "$@"; do
 	[ "$name" != lapack ] || name='[dz]gesv [sdcz]potrf [sdcz]gesdd dsyevd zheevd [dz]geqrf dorgqr zungqr
-		[sdcz]geev'
+		[sdcz]geev [sdcz]gelsd [sd]syevr [cz]heevr'
 	names="$names $name"
 done
 

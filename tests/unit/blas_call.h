@@ -9,7 +9,7 @@
 
 #include "shim/gate.h"
 
-enum { WORDS = 24, DOUBLES = 8 };
+enum { WORDS = 32, DOUBLES = 8 };
 
 struct words {
 	uint64_t word[WORDS];
@@ -28,11 +28,11 @@ union value {
 
 #define D8 D4, D4
 #define D4 double, double, double, double
-#define W24 W8, W8, W8
+#define W32 W8, W8, W8, W8
 #define W8 uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t
 #define X4(i) x[i], x[i + 1], x[i + 2], x[i + 3]
 #define V8(i) v[i], v[i + 1], v[i + 2], v[i + 3], v[i + 4], v[i + 5], v[i + 6], v[i + 7]
-#define CALL(T) ((T(*)(D8, W24))fn)(X4(0), X4(4), V8(0), V8(8), V8(16))
+#define CALL(T) ((T(*)(D8, W32))fn)(X4(0), X4(4), V8(0), V8(8), V8(16), V8(24))
 
 /* returns: 'v' nothing, 's' 'd' 'c' 'z' a value of that type, 'i' the integer register. */
 static __attribute__((noinline, unused)) void invoke(void *fn, char returns, const struct words *w, union value *r)

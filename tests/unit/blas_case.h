@@ -3,13 +3,14 @@
  * A list has a character for each argument, in Fortran's order; it knows nothing of the shim's tables.
  *
  *   letters    s LR  u UL  t NTC  y the rank update's (real NTC, complex NT)  Y Hermitian's NC  h (real NT, complex NC)
- *              d UN  j NV  J ASON  o RC  x NTCR
+ *              d UN  j NV  J ASON  E AVI  o RC  x NTCR
  *   sizes      m n k r, extents: with one of them zero nothing is computed; p q: bandwidths
- *   scalars    a b: alpha, beta;  A B: real ones;  + *: others, real ones
+ *   scalars    a b: alpha, beta;  A B: real ones;  + *: others, real ones;  ( ) the ends of an interval
  *   arrays     @RC or @RC0: R x C, transposed if that letter is not N;  #R: R rows in either storage order
- *              v a vector or packed matrix;  f rotm's parameters;  w g workspace (typed, real);  P pivots;  z workspace
+ *              v a vector or packed matrix;  f rotm's parameters;  w g workspace (typed, real);  P pivots;  Q zeros and ones;  z workspace
+ *              < > one integer each, 1 <= < <= > <= n
  *   and        l leading dimension of the array before;  i increment;  e positive increment
- *              W G Z the sizes of w g z;  O info
+ *              W G Z the sizes of w g z;  O info, or another integer that is written
  */
 #ifndef CDM_TESTS_BLAS_CASE_H
 #define CDM_TESTS_BLAS_CASE_H
@@ -85,6 +86,14 @@
 #define LIST_ORGQR        "mnk@mnlvwWO"
 #define LIST_ORMQR        "shmnk@Lklv@mnlwWO"
 #define LIST_GELS         "hmnr@mnl@XrlwWO"
+#define LIST_GEQP3        "mn@mnlQvwWO"
+#define LIST_CGEQP3       "mn@mnlQvwWgO"
+#define LIST_GELSY        "mnr@mnl@XrlQ*OwWO"
+#define LIST_CGELSY       "mnr@mnl@XrlQ*OwWgO"
+#define LIST_GELSD        "mnr@mnl@Xrlv*OwWzO"
+#define LIST_CGELSD       "mnr@mnl@Xrlv*OwWgzO"
+#define LIST_SYEVR        "jEun@nnl()<>*Ov@nnlPwWzZO"
+#define LIST_HEEVR        "jEun@nnl()<>*Ov@nnlPwWgGzZO"
 #define LIST_SYEV         "jun@nnlvwWO"
 #define LIST_HEEV         "jun@nnlvwWgO"
 #define LIST_SYEVD        "jun@nnlvwWzZO"
@@ -182,7 +191,7 @@ static inline double number(void)
 
 /* ---- a case ----------------------------------------------------------------------------------------- */
 
-enum { ARGS = 20, SMALL_CELLS = 256, LARGE_CELLS = 8192, WORK_CELLS = 65536 };
+enum { ARGS = 24, SMALL_CELLS = 256, LARGE_CELLS = 8192, WORK_CELLS = 65536 };
 
 struct test_case {
 	int routine, count, cells;
@@ -221,15 +230,15 @@ static inline bool is_array(char kind)
 }
 static inline bool is_integers(char kind)
 {
-	return strchr("Pz", kind);
+	return strchr("PQz<>", kind);
 }
 static inline bool is_letter(char kind)
 {
-	return strchr("sutyYhdjJox", kind);
+	return strchr("sutyYhdjJEox", kind);
 }
 static inline bool is_scalar(char kind)
 {
-	return strchr("abAB+*", kind);
+	return strchr("abAB+*()", kind);
 }
 
 static inline void parse(struct test_case *t)
@@ -307,6 +316,8 @@ static inline const char *letters_of(const struct test_case *t, char kind)
 		return "NV";
 	case 'J':
 		return "ASON";
+	case 'E':
+		return "AVI";
 	case 'o':
 		return "RC";
 	default:
@@ -337,6 +348,11 @@ static inline void choose_sizes(struct test_case *t)
 		t->letter[1] = pick("ASN");
 	if (has_shape(t->routine, "IMATCOPY"))
 		s['n'] = s['m'];
+	/* Sizes of nothing that netlib's own calls inside call illegal. */
+	if (has_shape(t->routine, "GELSD CGELSD"))
+		s['r'] += !s['r'];
+	if (has_shape(t->routine, "GEQP3 CGEQP3"))
+		s['m'] += !s['m'];
 }
 
 static inline void choose_scalar(struct test_case *t, int i)
@@ -345,6 +361,8 @@ static inline void choose_scalar(struct test_case *t, int i)
 	int kind = below(5);
 	double re = kind == 0 ? 0 : kind == 1 ? 1 : number(), im = kind < 2 || !complex ? 0 : number();
 
+	if (strchr("()", t->kind[i]))
+		re = fabs(number()) * (t->kind[i] == '(' ? -1 : 1);
 	put(t->scalar[i], t->routine, 0, re);
 	put(t->scalar[i], t->routine, 1, im);
 	if (t->kind[i] == 'a' || t->kind[i] == 'A')
@@ -387,14 +405,31 @@ static inline size_t array_bytes(const struct test_case *t, int i)
 	return (size_t)cells_of(t, i) * 16;
 }
 
+static inline int64_t integer_for(const struct test_case *t, int i, int k)
+{
+	int n = t->size['n'];
+
+	switch (t->kind[i]) {
+	case 'Q':
+		return below(2);
+	case '<':
+		return n ? 1 + below(n) : 1;
+	case '>': {
+		int64_t first = ((int64_t *)t->data[i - 1])[0];
+		return n ? first + below(n - (int)first + 1) : 0;
+	}
+	default: /* pivots: each row with itself or a later one */
+		return k < n ? k + 1 + below(n - k) : below(100);
+	}
+}
+
 static inline void fill_array(struct test_case *t, int i)
 {
 	if (is_workspace(t->kind[i]))
 		return;
-	if (is_integers(t->kind[i])) { /* pivots: each row with itself or a later one */
-		int n = t->size['n'];
+	if (is_integers(t->kind[i])) {
 		for (int k = 0; k < t->cells; k++)
-			((int64_t *)t->data[i])[k] = k < n ? k + 1 + below(n - k) : below(100);
+			((int64_t *)t->data[i])[k] = integer_for(t, i, k);
 		return;
 	}
 	for (int k = 0; k < reals(t); k++)

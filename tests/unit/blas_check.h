@@ -79,6 +79,7 @@ static const struct {
 	 "chpr2 zhpr2 cswap zswap ccopy zcopy caxpy zaxpy caxpby zaxpby cdotu zdotu cdotc zdotc csrot "
 	 "zdrot"},
 	{"one vector, changed twice", "srot drot csrot zdrot srotm drotm"},
+	{"eigenvalues in an interval", "ssyevr dsyevr cheevr zheevr"},
 };
 
 static bool is_listed(int form, int routine)
@@ -102,7 +103,8 @@ static bool is_form(const struct test_case *t)
 	return is_listed(0, t->routine) || (t->row && is_listed(1, t->routine)) ||
 	       (t->row && (t->letter[0] == 'C' || t->letter[1] == 'C') && is_listed(2, t->routine)) ||
 	       (has_negative_increment(t) && (is_listed(3, t->routine) || is_listed(4, t->routine))) ||
-	       (same && is_listed(5, t->routine)) || (t->alias >= 0 && !same);
+	       (same && is_listed(5, t->routine)) || (t->letter[1] == 'V' && is_listed(6, t->routine)) ||
+	       (t->alias >= 0 && !same);
 }
 
 static bool is_quick(const struct test_case *t)

@@ -7,7 +7,7 @@
 struct memory {
 	char *at[ARGS]; /* separate, but for aliased vectors */
 	bool wide;
-	int64_t info;
+	int64_t output[ARGS]; /* info, a rank */
 	union value answer;
 	struct {
 		int64_t v;
@@ -24,14 +24,14 @@ static inline void memory_make(struct memory *m, const struct test_case *t, bool
 {
 	memset(m, 0, sizeof(*m));
 	m->wide = wide;
-	m->info = 0x7777777777777777;
 	for (int i = 0; i < t->count; i++) {
+		m->output[i] = 0x7777777777777777;
 		if (!t->data[i])
 			continue;
 		m->at[i] = malloc(array_bytes(t, i));
 		if (is_array(t->kind[i]) && !is_workspace(t->kind[i]))
 			memcpy(m->at[i], t->data[i], array_bytes(t, i));
-		else if (t->kind[i] == 'P')
+		else if (is_integers(t->kind[i]) && !is_workspace(t->kind[i]))
 			for (int k = 0; k < t->cells; k++) {
 				int64_t v = ((int64_t *)t->data[i])[k];
 				if (wide)
@@ -100,7 +100,7 @@ static inline void push_fortran(struct words *w, const struct test_case *t, stru
 	} else if (t->data[i]) {
 		push_address(w, array_at(t, m, i));
 	} else if (t->kind[i] == 'O') {
-		push_address(w, &m->info);
+		push_address(w, &m->output[i]);
 	} else {
 		m->integer[i].v = m->wide ? t->n[i] : (int64_t)(GARBAGE | (uint32_t)t->n[i]);
 		push_address(w, &m->integer[i]);
@@ -163,9 +163,9 @@ static inline int64_t integer_at(const struct memory *m, const void *base, int k
 static inline void same_array(const struct test_case *t, const struct memory *a, const struct memory *b, int i,
 			      const char *what)
 {
-	if (t->kind[i] == 'P')
+	if (is_integers(t->kind[i]) && !is_workspace(t->kind[i]))
 		for (int k = 0; k < t->cells; k++)
-			cr_assert_eq(integer_at(a, a->at[i], k), integer_at(b, b->at[i], k), "%s: pivot %d", what, k);
+			cr_assert_eq(integer_at(a, a->at[i], k), integer_at(b, b->at[i], k), "%s: integer %d", what, k);
 	else if (is_array(t->kind[i]) && !is_workspace(t->kind[i]) && memcmp(a->at[i], b->at[i], array_bytes(t, i)))
 		for (int k = 0; k < reals(t); k++) {
 			double g = get(a->at[i], t->routine, k), w = get(b->at[i], t->routine, k);
@@ -183,8 +183,10 @@ static inline void same_memory(const struct test_case *t, enum way way, const st
 	for (int i = 0; i < t->count; i++)
 		if (a->at[i])
 			same_array(t, a, b, i, what);
-	if (strchr(t->kind, 'O'))
-		cr_assert_eq(integer_at(a, &a->info, 0), integer_at(b, &b->info, 0), "%s: info", what);
+	for (int i = 0; i < t->count; i++)
+		if (t->kind[i] == 'O')
+			cr_assert_eq(integer_at(a, &a->output[i], 0), integer_at(b, &b->output[i], 0),
+				     "%s: argument %d", what, i);
 	cr_assert_eq(memcmp(&a->answer, &b->answer, sizeof(a->answer)), 0, "%s: result", what);
 }
 

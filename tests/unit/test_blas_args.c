@@ -282,10 +282,10 @@ __attribute__((noinline)) static void note(const uint64_t *word, const double *x
 static double _Complex original(double x0, double x1, double x2, double x3, double x4, double x5, double x6, double x7,
 				WORD(0), WORD(1), WORD(2), WORD(3), WORD(4), WORD(5), WORD(6), WORD(7), WORD(8),
 				WORD(9), WORD(10), WORD(11), WORD(12), WORD(13), WORD(14), WORD(15), WORD(16), WORD(17),
-				WORD(18), WORD(19), WORD(20), WORD(21))
+				WORD(18), WORD(19), WORD(20), WORD(21), WORD(22), WORD(23), WORD(24), WORD(25))
 {
-	struct words w = {.word = {v0,  v1,  v2,  v3,  v4,  v5,  v6,  v7,  v8,  v9,  v10,
-				   v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21},
+	struct words w = {.word = {v0,  v1,  v2,  v3,  v4,  v5,  v6,  v7,  v8,  v9,  v10, v11, v12,
+				   v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25},
 			  .xmm = {x0, x1, x2, x3, x4, x5, x6, x7}};
 	double _Complex z;
 	double parts[2] = {3, 4};
