@@ -110,10 +110,10 @@ static int land_around(struct cdm_landing *l, size_t done, size_t *moved)
 static int land(struct cdm_landing *l)
 {
 	size_t moved, more = 0;
-	int r = cdm_uffd_move(l->land, l->prog, l->len, &moved);
+	int r = cdm_uffd_move_straight(l->land, l->prog, l->len, &moved);
 
 	mark(l->here, 0, moved / CDM_PAGE);
-	if (r == -ENOENT)
+	if (r == -ENOENT || r == -EINVAL)
 		r = land_around(l, moved, &more);
 	return r ? land_present(l, (moved + more) / CDM_PAGE) : 0;
 }

@@ -174,7 +174,8 @@ static bool across(int r, size_t *step)
 	return true;
 }
 
-/* Linux 6.18 can answer with an error, and no count, for pages that it has moved (seen where it splits a huge page on the way).
+/* Linux 6.18 (mm/userfaultfd.c, move_pages(), since moves are batched) keeps the -EAGAIN of one turn, where it split a huge page or
+ * missed a lock, over the success of the next: pages have moved, are not counted, and are then met as holes or as pages in the way.
  * What is here no more, and there, has gone. */
 static bool gone(uintptr_t dst, uintptr_t src)
 {
@@ -184,7 +185,8 @@ static bool gone(uintptr_t dst, uintptr_t src)
 	       there[0] & 1;
 }
 
-static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t *moved)
+/* by_halves: goes on behind a refusal with less at a time. */
+static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, bool by_halves, size_t *moved)
 {
 	size_t step = len;
 
@@ -193,12 +195,11 @@ static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t 
 		step = step < len - *moved ? step : len - *moved;
 		struct cdm_uffdio_move m = {.dst = dst + *moved, .src = src + *moved, .len = step, .mode = mode};
 		int r = cdm_sys_ioctl(fd, CDM_UFFDIO_MOVE, &m);
-		bool certain = r == -EEXIST || (r == -ENOENT && step <= CDM_PAGE);
 		if (m.move > 0)
 			*moved += (size_t)m.move;
-		else if (certain && gone(dst + *moved, src + *moved))
+		else if ((r == -EEXIST || r == -ENOENT) && gone(dst + *moved, src + *moved))
 			*moved += CDM_PAGE;
-		else if (!across(r, &step))
+		else if (!by_halves || !across(r, &step))
 			return r;
 	}
 	return 0;
@@ -206,12 +207,17 @@ static int move(uintptr_t dst, uintptr_t src, size_t len, uint64_t mode, size_t 
 
 int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 {
-	return move(dst, src, len, 0, moved);
+	return move(dst, src, len, 0, true, moved);
+}
+
+int cdm_uffd_move_straight(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
+{
+	return move(dst, src, len, 0, false, moved);
 }
 
 int cdm_uffd_move_around(uintptr_t dst, uintptr_t src, size_t len, size_t *moved)
 {
-	return move(dst, src, len, CDM_UFFDIO_MOVE_HOLES, moved);
+	return move(dst, src, len, CDM_UFFDIO_MOVE_HOLES, true, moved);
 }
 
 int cdm_uffd_copy(uintptr_t dst, uintptr_t src, size_t len)

@@ -46,6 +46,8 @@ void cdm_uffd_unregister(uintptr_t addr, size_t len);
 /* Moves the pages of [src, src+len) to dst, which must be registered and empty. Returns 0 when all went, else
  * a negative errno; *moved (never NULL) is the number of bytes that went, from the start. */
 int cdm_uffd_move(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
+/* The same up to the first page without memory, or the end of a mapping: -ENOENT or -EINVAL then. */
+int cdm_uffd_move_straight(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
 /* The same around pages without memory, which count as moved. */
 int cdm_uffd_move_around(uintptr_t dst, uintptr_t src, size_t len, size_t *moved);
 /* Write-protects the pages that are present, or ends it. */

@@ -2,7 +2,8 @@
  *
  *   callers THREADS gemm|getrf|mixed N
  *
- * prints "ready" after each thread has made every kind of call once, reads a line "BEGIN END" (seconds of CLOCK_MONOTONIC),
+ * prints "ready" after each thread has made every kind of call, and has made them for WARM seconds (what a library or libcdm does
+ * at first, once, is the programs' and the start-up's rows to measure), reads a line "BEGIN END" (seconds of CLOCK_MONOTONIC),
  * works from BEGIN to END, and prints the Gflop done in between. A call that END cuts counts for the part before it; all
  * threads go on until each has passed END, so that nobody is measured on an idle machine. Exit status 3: a wrong result.
  *
@@ -22,6 +23,8 @@
 void dgemm_(const char *, const char *, const int *, const int *, const int *, const double *, const double *,
 	    const int *, const double *, const int *, const double *, double *, const int *, size_t, size_t);
 void dgetrf_(const int *, const int *, double *, const int *, int *, int *);
+
+#define WARM 0.2
 
 enum { MAX_THREADS = 256, MAX_N = 4096, MAX_STEPS = 6 };
 
@@ -149,6 +152,9 @@ static void *run(void *arg)
 		call(t, steps[i]);
 		t->wrong |= result_wrong(t, steps[i]);
 	}
+	for (double until = now() + WARM; now() < until;)
+		for (int i = 0; i < nsteps; i++)
+			call(t, steps[i]);
 	pthread_barrier_wait(&warm);
 	pthread_barrier_wait(&go);
 	struct timespec at = {(time_t)begin_at, (long)((begin_at - floor(begin_at)) * 1e9)};
