@@ -15,4 +15,4 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 	return d;
 }
 
-const struct cdm_policy cdm_policy_copy = {"copy", decide, cdm_policy_coldest};
+const struct cdm_policy cdm_policy_copy = {"copy", false, decide, cdm_policy_coldest};

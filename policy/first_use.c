@@ -25,4 +25,4 @@ static struct cdm_decision decide(const struct cdm_call_facts *facts)
 	return d;
 }
 
-const struct cdm_policy cdm_policy_first_use = {"first-use", decide, cdm_policy_coldest};
+const struct cdm_policy cdm_policy_first_use = {"first-use", true, decide, cdm_policy_coldest};

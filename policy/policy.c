@@ -3,7 +3,7 @@
 const struct cdm_policy *cdm_policy_get(int kind)
 {
 	static const struct cdm_policy *const policies[] = {&cdm_policy_never, &cdm_policy_copy, &cdm_policy_first_use,
-							    &cdm_policy_in_place};
+							    &cdm_policy_in_place, &cdm_policy_adaptive};
 	int count = (int)(sizeof(policies) / sizeof(policies[0]));
 	return kind >= 0 && kind < count ? policies[kind] : &cdm_policy_never;
 }

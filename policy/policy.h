@@ -50,14 +50,15 @@ struct cdm_candidate {
 
 struct cdm_policy {
 	const char *name;
+	bool moves; /* it may decide so where the device can reach the program's memory */
 	struct cdm_decision (*decide)(const struct cdm_call_facts *facts);
 	/* Index of the victim among n > 0 candidates. */
 	int (*victim)(const struct cdm_candidate *candidates, int n);
 };
 
 extern const struct cdm_policy cdm_policy_never, cdm_policy_copy, cdm_policy_first_use;
-extern const struct cdm_policy cdm_policy_in_place;
-/* By CDM_POLICY's number (order: never, copy, first-use, in-place). */
+extern const struct cdm_policy cdm_policy_in_place, cdm_policy_adaptive;
+/* By CDM_POLICY's number (order: never, copy, first-use, in-place, adaptive). */
 const struct cdm_policy *cdm_policy_get(int kind);
 
 /* Shared by the policies: the call is worth the device by its flops, or its data is out of the CPU's reach and less would

@@ -35,7 +35,7 @@ static const struct choice device_choices[] = {
 static const struct choice policy_choices[] = {
 	{"never", CDM_POLICY_NEVER, false},         {"copy", CDM_POLICY_COPY, false},
 	{"first-use", CDM_POLICY_FIRST_USE, false}, {"in-place", CDM_POLICY_IN_PLACE, false},
-	{"adaptive", CDM_POLICY_FIRST_USE, true},   {NULL, 0, false},
+	{"adaptive", CDM_POLICY_ADAPTIVE, false},   {NULL, 0, false},
 };
 static const struct choice hook_choices[] = {
 	{"auto", CDM_HOOK_AUTO, false},

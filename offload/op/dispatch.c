@@ -136,7 +136,7 @@ static void compute_open(const struct cdm_call *call)
 
 	cdm_forward_prepare();
 	cdm_control_prepare();
-	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
+	if (policy->moves)
 		cdm_residency_ready();
 	cdm_sys_block_sent(&mask); /* for the library's threads, which are not for the program's handlers to run on */
 	int r = cdm_device.compute->open();

@@ -36,6 +36,11 @@ static bool forking;   /* between prepare and parent or child: the gate and the 
 static bool drained;   /* then: no operation was in flight */
 static bool forwarded; /* then: nobody was inside a forwarded call */
 
+static bool policy_moves(void)
+{
+	return cdm_policy_get(cdm_config.policy)->moves;
+}
+
 void cdm_engine_init(char *const *envp)
 {
 	cdm_stats.start_ns = cdm_now_ns();
@@ -51,8 +56,8 @@ void cdm_engine_init(char *const *envp)
 	if (cdm_config.device == CDM_DEVICE_NONE || cdm_config.policy == CDM_POLICY_NEVER)
 		return;
 	cdm_min_alloc = cdm_config.min_alloc;
-	cdm_defers = !cdm_device.mem->coherent && cdm_config.policy == CDM_POLICY_FIRST_USE;
-	if (cdm_config.policy == CDM_POLICY_FIRST_USE)
+	cdm_defers = !cdm_device.mem->coherent && policy_moves();
+	if (policy_moves())
 		cdm_residency_start();
 }
 
@@ -238,7 +243,7 @@ int cdm_engine_place(const void *p, size_t len, bool to_device)
 
 void cdm_engine_birth(void *p, size_t len)
 {
-	if (has_device() && cdm_config.policy == CDM_POLICY_FIRST_USE)
+	if (has_device() && policy_moves())
 		(void)place(p, len, true, true);
 }
 

@@ -19,6 +19,8 @@ unset LD_PRELOAD
 for name in $(env | sed -n 's/^\(CDM_[A-Z_]*\)=.*/\1/p'); do
 	unset "$name"
 done
+# The policy under which whatever the device touches moves, small as it is here; prog/adaptive.sh has the default's.
+export CDM_POLICY=first-use
 
 fail()
 {

@@ -62,7 +62,7 @@ with()
 	column=$1 seconds=$(($2 * SLOW))
 	shift 2
 	timeout -s KILL $seconds env LD_LIBRARY_PATH="$NETLIB" CDM_DEVICE="${column%,*}" CDM_MECHANISM="${column#*,}" \
-		CDM_MIN_WORK=0 CDM_THREADS=1 ${BLAS:+CDM_BLAS="$BLAS"} LD_PRELOAD="$LIB" "$@" </dev/null
+		CDM_MIN_WORK=0 CDM_POLICY=first-use CDM_THREADS=1 ${BLAS:+CDM_BLAS="$BLAS"} LD_PRELOAD="$LIB" "$@" </dev/null
 }
 
 # header FILE WORD: what the program says of itself.

@@ -49,7 +49,7 @@ Test(config, defaults)
 	uint64_t quarter = (uint64_t)si.totalram * si.mem_unit / 4;
 	cr_assert_eq(cdm_config.device, CDM_DEVICE_EMU);
 	cr_assert_eq(cdm_config.device_mem, quarter / (2 * MiB) * (2 * MiB));
-	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_ADAPTIVE);
 	cr_assert_eq(cdm_config.min_work, CDM_MIN_WORK_AUTO);
 	cr_assert_eq(cdm_config.min_alloc, MiB);
 	cr_assert_eq(cdm_config.threads, 0);
@@ -60,7 +60,7 @@ Test(config, defaults)
 	cr_assert_null(cdm_config.trace);
 	cr_assert_null(cdm_config.fault);
 	cdm_config_read(NULL);
-	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_ADAPTIVE);
 }
 
 Test(config, words)
@@ -71,6 +71,12 @@ Test(config, words)
 	cr_assert_eq(cdm_config.policy, CDM_POLICY_NEVER);
 	quiet("CDM_POLICY=copy");
 	cr_assert_eq(cdm_config.policy, CDM_POLICY_COPY);
+	quiet("CDM_POLICY=first-use");
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
+	quiet("CDM_POLICY=in-place");
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_IN_PLACE);
+	quiet("CDM_POLICY=adaptive");
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_ADAPTIVE);
 	quiet("CDM_MECHANISM=remap");
 	cr_assert_eq(cdm_config.mechanism, CDM_MECHANISM_REMAP);
 	quiet("CDM_CONTROL=off");
@@ -80,14 +86,15 @@ Test(config, words)
 	quiet("CDM_LOG=debug");
 	cr_assert_eq(cdm_log_level, CDM_LOG_DEBUG);
 	quiet("CDM_POLICY=");
-	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
+	cr_assert_eq(cdm_config.policy, CDM_POLICY_ADAPTIVE);
 }
 
 Test(config, malformed)
 {
 	warned("CDM_DEVICE=foo", "CDM_DEVICE=foo", "emu, emu:private, none", "using the default, emu");
 	warned("CDM_DEVICE_MEM=banana", "CDM_DEVICE_MEM=banana", "percentage of RAM", "using the default, 25%");
-	warned("CDM_POLICY=Never", "CDM_POLICY=Never", "never, copy, first-use, in-place", "first-use");
+	warned("CDM_POLICY=Never", "CDM_POLICY=Never", "adaptive, first-use, in-place, copy, never",
+	       "using the default, adaptive");
 	warned("CDM_MIN_WORK=-1", "CDM_MIN_WORK=-1", "flops", "auto");
 	warned("CDM_MIN_ALLOC=100", "CDM_MIN_ALLOC=100", "4K", "1M");
 	warned("CDM_THREADS=two", "CDM_THREADS=two", "1 to 1024", "auto");
@@ -107,8 +114,6 @@ Test(config, agreed_but_not_built)
 	warned("CDM_DEVICE=cuda:0", "CDM_DEVICE=cuda:0", "emu, emu:private, none", "using emu");
 	warned("CDM_DEVICE=cuda:", "CDM_DEVICE=cuda:", "not understood", "using the default, emu");
 	cr_assert_eq(cdm_config.device, CDM_DEVICE_EMU);
-	warned("CDM_POLICY=adaptive", "CDM_POLICY=adaptive", "not available in this build", "using first-use");
-	cr_assert_eq(cdm_config.policy, CDM_POLICY_FIRST_USE);
 	warned("CDM_TRACE=/tmp/t.json", "CDM_TRACE=/tmp/t.json", "timeline", "not available in this build");
 }
 

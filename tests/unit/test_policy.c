@@ -24,6 +24,7 @@ Test(policy, by_number)
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_COPY), &cdm_policy_copy);
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_FIRST_USE), &cdm_policy_first_use);
 	cr_assert_eq(cdm_policy_get(CDM_POLICY_IN_PLACE), &cdm_policy_in_place);
+	cr_assert_eq(cdm_policy_get(CDM_POLICY_ADAPTIVE), &cdm_policy_adaptive);
 	cr_assert_eq(cdm_policy_get(-1), &cdm_policy_never);
 	cr_assert_eq(cdm_policy_get(99), &cdm_policy_never);
 	cr_assert_str_eq(cdm_policy_get(CDM_POLICY_FIRST_USE)->name, "first-use");
@@ -58,15 +59,15 @@ Test(policy, first_use_moves_what_can_move)
 
 Test(policy, threshold)
 {
-	const struct cdm_policy *both[] = {&cdm_policy_copy, &cdm_policy_first_use};
-	for (int i = 0; i < 2; i++) {
+	const struct cdm_policy *all_of_them[] = {&cdm_policy_copy, &cdm_policy_first_use, &cdm_policy_adaptive};
+	for (int i = 0; i < 3; i++) {
 		struct cdm_call_facts below = facts(999.9), at = facts(1000), all = facts(0);
 		all.min_work = 0;
-		cr_assert_eq(both[i]->decide(&below).call, CDM_PLACE_HOST);
-		cr_assert_neq(both[i]->decide(&at).call, CDM_PLACE_HOST);
-		cr_assert_neq(both[i]->decide(&all).call, CDM_PLACE_HOST);
+		cr_assert_eq(all_of_them[i]->decide(&below).call, CDM_PLACE_HOST);
+		cr_assert_neq(all_of_them[i]->decide(&at).call, CDM_PLACE_HOST);
+		cr_assert_neq(all_of_them[i]->decide(&all).call, CDM_PLACE_HOST);
 		at.min_work = __builtin_inf();
-		cr_assert_eq(both[i]->decide(&at).call, CDM_PLACE_HOST);
+		cr_assert_eq(all_of_them[i]->decide(&at).call, CDM_PLACE_HOST);
 	}
 }
 
@@ -96,6 +97,71 @@ Test(policy, in_place_never_moves)
 		cr_assert_eq(cdm_policy_in_place.decide(&f).op[i], CDM_PLACE_COPY);
 	f.flops = 10;
 	cr_assert_eq(cdm_policy_in_place.decide(&f).call, CDM_PLACE_HOST);
+}
+
+static struct cdm_call_facts product(double n, uint64_t uses)
+{
+	struct cdm_call_facts f = {
+		.flops = 2 * n * n * n, .min_work = 1000, .capacity = (size_t)1 << 40, .coherent = true, .operands = 3};
+
+	for (int i = 0; i < 3; i++)
+		f.op[i] = (struct cdm_operand_facts){
+			.bytes = (size_t)(8 * n * n), .span = (size_t)(8 * n * n), .movable = true, .uses = uses};
+	return f;
+}
+
+static int moved_by(const struct cdm_call_facts *f)
+{
+	struct cdm_decision d = cdm_policy_adaptive.decide(f);
+	int n = 0;
+
+	cr_assert_neq(d.call, CDM_PLACE_HOST);
+	for (int i = 0; i < f->operands; i++) {
+		cr_assert(d.op[i] == CDM_PLACE_MOVE || (d.op[i] == CDM_PLACE_IN_PLACE && f->coherent));
+		n += d.op[i] == CDM_PLACE_MOVE;
+	}
+	return n;
+}
+
+/* A thousand flops for each byte that moves: three matrices of order n, for a product of theirs 12000 / n times. */
+Test(policy, adaptive_moves_what_has_been_paid_for)
+{
+	struct cdm_call_facts f;
+
+	for (int n = 1000; n <= 12000; n *= 2) {
+		uint64_t due = (uint64_t)((12000 + n - 1) / n);
+		f = product(n, due - 1);
+		cr_assert_eq(moved_by(&f), 3, "%d", n);
+		if (due > 1) {
+			f = product(n, due - 2);
+			cr_assert_eq(moved_by(&f), 0, "%d", n);
+		}
+	}
+	f = product(12000, 0);
+	f.capacity = 8ull * 12000 * 12000; /* the room of one: as much as two would have to leave */
+	cr_assert_eq(moved_by(&f), 0);
+	f = product(1000, 0);
+	f.op[0].resident = f.op[0].span;
+	cr_assert_eq(moved_by(&f), 1, "what is there stays");
+	f.op[1].resident = f.op[1].span;
+	f.op[2].resident = f.op[2].span - 4096;
+	cr_assert_eq(moved_by(&f), 3, "a page is soon paid for");
+	f.op[2].movable = false;
+	f.op[1].scratch = true;
+	cr_assert_eq(moved_by(&f), 1);
+}
+
+/* What the device cannot reach has to go there at once. */
+Test(policy, adaptive_is_first_use_on_a_private_device)
+{
+	struct cdm_call_facts f = product(1000, 0);
+
+	f.coherent = false;
+	cr_assert_eq(moved_by(&f), 3);
+	f.flops = 10;
+	cr_assert_eq(cdm_policy_adaptive.decide(&f).call, CDM_PLACE_HOST);
+	f.coherent = true;
+	cr_assert_eq(cdm_policy_adaptive.decide(&f).call, CDM_PLACE_HOST);
 }
 
 /* A small call runs where its data is, when that is less work than to bring it home. */
