@@ -28,7 +28,7 @@ echo 'dgemm 9 8 7 100
 zgetrf 20 10 1 100' | LD_LIBRARY_PATH=$netlib "$B/tests/bench/sweep" >"$tmp/out" || fail "sweep: exit status $?"
 awk '$1 > 0 { n++ } END { exit n != 2 }' "$tmp/out" || fail "sweep: $(cat "$tmp/out")"
 now=$($python -c 'import time; print(time.monotonic())')
-echo "$now $($python -c "print($now + 0.1)")" | LD_LIBRARY_PATH=$netlib "$B/tests/bench/callers" 3 mixed 64 >"$tmp/out" ||
+echo "$($python -c "print($now + 1, $now + 1.1)")" | LD_LIBRARY_PATH=$netlib "$B/tests/bench/callers" 3 mixed 64 >"$tmp/out" ||
 	fail "callers: exit status $?"
 awk 'NR == 1 { ok = $0 == "ready" } NR == 2 { ok = ok && $1 > 0 } END { exit !(ok && NR == 2) }' "$tmp/out" ||
 	fail "callers: $(cat "$tmp/out")"
