@@ -44,6 +44,9 @@ class Fake:
     def alive(self):
         return self.here
 
+    def close(self):
+        self.here = False
+
     def ask(self, request):
         routine, m, n, k, _ = request.split()
         self.asked += 1
@@ -66,6 +69,25 @@ def truth(d, us, *others):
 def near(what, is_, should, tolerance):
     if not math.isclose(is_, should, rel_tol=tolerance):
         sys.exit(f"{what}: {is_:.4f}, not {should:.4f}")
+
+
+def luck():
+    """Processes of which every other one is slower by a third for as long as it lives: the same library four times, one of them
+    libcdm's, comes out even, and a slower libcdm does not."""
+    for rate, should in ((10, 1), (8, 0.8)):
+        machine, lots, ratios, opened = Machine(3), random.Random(4), [], []
+
+        def new(name):
+            opened.append(Fake(machine, 100, (rate if name == sweep.US else 10) * lots.choice([1, 0.75])))
+            return opened[-1]
+
+        for i in range(20):
+            columns = {name: new(name) for name in (sweep.US, "a", "b", "c")}
+            done = sweep.Sweep(columns, 1500, i, new).series(points.series("dgemm", "square", [256]))
+            ratios.append(done[0]["ratio"])
+        near(f"lucky processes, {should}", statistics.median(ratios), should, 0.03)
+        if sum(f.here for f in opened) != 20 * 4:
+            sys.exit("processes are left")
 
 
 def main():
@@ -97,6 +119,7 @@ def main():
     done = sweep.Sweep(columns, 1500).series(some)
     if gone.asked or done[0]["best"] != "other":
         sys.exit("a library that ended is still asked")
+    luck()
     print("selftest: ok")
 
 
