@@ -29,7 +29,7 @@ RIVALS = 3  # in a confirmation
 NOISE = 0.04  # a wider middle half of the ratios, relatively: up to twice the rounds
 UNSURE = 0.2  # a wider one still: the table says so
 EXPENSIVE = 0.3e6  # ns
-LOOKS = 7
+LOOKS, LOOKED = 7, 20e6  # pairs; ns: of longer calls every process has its share of luck
 WARM_US = 100000  # of a new process: libcdm opens libraries when there has been some work for them
 ROUNDS = [(20e6, 5, 9), (500e6, 4, 7), (math.inf, 3, 5)]  # calls up to ns: rounds, rounds of a confirmation
 
@@ -95,6 +95,8 @@ class Sweep:
 
     def anew(self, point, got):
         """The point's figures with those of new processes in place of the ratio."""
+        if min(got["ns"].values()) > LOOKED:
+            return got
         ratios = [ratio for ratio in (self.look(point, got["best"]) for _ in range(LOOKS)) if ratio]
         if not ratios:
             return got
@@ -202,7 +204,8 @@ def low_points(table, all_series):
         table.text(f"points below {BAR}, as time of the best by hand / time of libcdm:")
     for d in low:
         table.text(f"  {d['routine']:7} {d['shape']:7} n={d['size']:<5} {d['ratio']:5.2f} +-{d['spread'] / 2:.2f}  "
-                   f"libcdm {d['ns'][US]:.0f} ns, {d['best']} {d['ns'][d['best']]:.0f} ns" + (", unsure" if unsure(d) else ""))
+                   f"libcdm {d['ns'][US]:.0f} ns, {d['best']} {d['ns'][d['best']]:.0f} ns" + (f", {d['looks']} new pairs" if "looks" in d else "") +
+                   (", unsure" if unsure(d) else ""))
     return low
 
 
