@@ -207,7 +207,7 @@ bool cdm_call_offload(struct cdm_call *call)
 	cr_assert_eq(cdm_inside, 1);
 	cr_assert(call->flops > 0 && isfinite(call->flops) && call->level < CDM_LEVELS);
 	cr_assert(call->operands > 0 && call->operands <= CDM_MAX_OPERANDS);
-	cr_assert_lt((uintptr_t)call->site - (uintptr_t)invoke, 16384);
+	cr_assert_lt((uintptr_t)call->site - (uintptr_t)invoke, 65536);
 	expect_triangle(call);
 	engine.last = *call;
 	if (engine.refuse)
