@@ -4,7 +4,7 @@
 # make bench      all figures, as ratios inside one run (ROWS="sweep programs" these alone, QUICK=1 fewer sizes and rounds)
 # make unit       the unit tests; make asan: the same under ASan and UBSan
 # make examples   the example programs in build/examples
-# make progs      the helpers of tests/prog, tests/bench and tests/counts in build/tests
+# make progs      the helpers of tests/prog, tests/bench, tests/counts and tests/soak in build/tests
 # make install    PREFIX=/usr/local DESTDIR= (uninstall takes the same)
 # V=1 shows the commands, DEBUG=1 builds with the invariant walkers, B=dir builds elsewhere.
 
@@ -155,7 +155,10 @@ SCENARIO_BIN := $(patsubst %.c,$B/%,$(wildcard tests/scenarios/*.c))
 COUNTS_BIN := $(addprefix $B/tests/counts/,counts counts_static inside)
 .PHONY: counts
 counts: $(COUNTS_BIN)
-progs: $(PROG_BIN) $(SCENARIO_BIN) $(COUNTS_BIN)
+SOAK_OBJ := $(patsubst %.c,$B/%.o,$(sort $(wildcard tests/soak/*.c)))
+.PHONY: soak
+soak: $B/tests/soak/soak
+progs: $(PROG_BIN) $(SCENARIO_BIN) $(COUNTS_BIN) soak
 BENCH_BIN := $(filter $B/tests/bench/%,$(PROG_BIN))
 
 # Helpers call the BLAS under test through -lblas; of tests/bench, all others link the static base library and reach inside.
@@ -201,6 +204,13 @@ $B/tests/scenarios/%: tests/scenarios/%.c
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
 	$Q$(CC) -std=c11 -O1 -g $(filter-out -std=%,$(TEST_CFLAGS)) -MMD -MP -MF $@.d -MT $@ -o $@ $< -lblas
+$(SOAK_OBJ): $B/%.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$Q$(CC) -O2 -g $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+$B/tests/soak/soak: $(SOAK_OBJ)
+	$(call say,CCLD,$@)
+	$Q$(CC) -O2 -g -pthread -o $@ $^ -lblas
 $(BENCH_INSIDE): $B/tests/bench/%: tests/bench/%.c $B/libcdm-base.a
 	$(call say,CCLD,$@)
 	@mkdir -p $(@D)
@@ -235,4 +245,4 @@ uninstall:
 clean:
 	$Q rm -rf $B
 
--include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d) $(SCENARIO_BIN:=.d) $(COUNTS_BIN:=.d)
+-include $(BASE_OBJ:.o=.d) $(SHIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d) $(PROG_BIN:=.d) $(SCENARIO_BIN:=.d) $(COUNTS_BIN:=.d) $(SOAK_OBJ:.o=.d)

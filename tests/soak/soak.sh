@@ -7,10 +7,9 @@
 SOAK_SECONDS=${SOAK_SECONDS:-30} SOAK_SEED=${SOAK_SEED-}
 export SOAK_SECONDS SOAK_SEED
 . "$(dirname "$0")/../prog/lib.sh"
-program=$tmp/soak
+program=$B/tests/soak/soak
 [ -n "$lib" ] || SOAK_PLAIN=1
-"${CC:-gcc}" -O2 -g -std=gnu11 -Wall -Wextra -Werror -pthread -I. -D_GNU_SOURCE -o "$program" tests/soak/soak.c \
-	-lblas || { echo 'soak.c does not compile'; exit 1; }
+make -s --no-print-directory B="${B#"$PWD/"}" soak || { echo 'the program does not compile'; exit 1; }
 seconds=$((SOAK_SECONDS / 4))
 [ $seconds -gt 2 ] || seconds=3
 export LD_LIBRARY_PATH="$netlib" # OpenBLAS hangs when it is forked in the middle of a call
