@@ -16,7 +16,7 @@
 #define IDLE_S 11 /* free blocks go back to the kernel after 10 s */
 /* What stays for good: libraries that are opened on first need and their buffers, arenas of libc, frames for moves. */
 #define RSS_LEFT (48l << 20) /* seen: 7 to 27 MiB, without libcdm 11 */
-#define MAPS_LEFT 128        /* seen: 59 to 65, without libcdm 50 */
+#define MAPS_LEFT 128        /* seen: 95 to 101 with two compute libraries, without libcdm 50 */
 
 #define SAMPLES 4096
 

@@ -99,7 +99,7 @@ static inline double pattern(uint32_t seed, size_t i)
 double expected(const struct block *b, size_t i);
 
 /* Counts an error, and prints it when it is among the first ERRORS_SHOWN. b: what it is about, or NULL. */
-void wrong(struct thread *t, const struct block *b, const char *what, ...);
+__attribute__((format(printf, 3, 4))) void wrong(struct thread *t, const struct block *b, const char *what, ...);
 /* Remembers the deed that begins. what: a literal. */
 void did(struct thread *t, struct block *b, const char *what);
 
