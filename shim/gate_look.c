@@ -160,7 +160,8 @@ static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, 
 	void *elsewhere = read && visits && work < limit ? forward(self, slot, &q) : NULL;
 	if (elsewhere)
 		return elsewhere;
-	return work < limit && undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
+	/* Large calls of level 2 stay, too, until a library has been opened, and count. */
+	return is_small(slot, work) && undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
 }
 
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)

@@ -20,6 +20,10 @@ done
 LD_PRELOAD=$lib "$quick" forks 300 || fail "forks: exit status $?"
 report "$tmp/r.json" 'r["calls"]["forwarded"] > 1000' || fail "forks: nothing was forwarded"
 
+# A program that has nothing but large calls of level 2, none of which is worth opening a library for.
+echo 'dgemv 1024 1024 1 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/out" || fail "level 2: exit status $?"
+report "$tmp/r.json" 'r["calls"]["offloaded"] > 50' || fail "level 2: no library was opened"
+
 # Whoever sets a threshold, or wants no device, gets the program's own library.
 for more in CDM_MIN_WORK=1e6 CDM_MIN_WORK=0 CDM_POLICY=never CDM_DEVICE=none CDM_DEVICE=emu:private; do
 	env $more LD_PRELOAD="$lib" "$quick" results "$seed" 2000 "$tmp/with" || fail "$more: exit status $?"
