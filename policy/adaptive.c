@@ -2,9 +2,10 @@
 
 /* Memory moves to the device when the device's work with it has paid for the move. Whether a move gains anything shows afterwards
  * only, and a program that is done with a matrix after one call loses all of it. So the device uses an operand where it is until its
- * calls have taken PAID times as long as the move will: whatever comes then, no more than 1 / PAID of the device's time is lost
- * (the argument of renting until the rent has bought the house, with a landlord who asks for little). Earlier calls count as if
- * they had been like this one. A device that cannot reach the program's memory has no such choice: first-use.
+ * calls have taken PAID times as long as the move will: if nothing comes then, 1 / PAID of the device's time is lost (the argument
+ * of renting until the rent has bought the house, with a landlord who asks for little). That is an estimate and for one move:
+ * earlier calls count as if they had been like this one, and memory that was evicted comes back with the uses it has had.
+ * A device that cannot reach the program's memory has no such choice: first-use.
  *
  * In flops, as policies have no clock: an emulated device computes 30 to 60 flops in the time that the move of a byte takes at 2 to
  * 4 GB/s, which is what programs see (tests/bench: 8 GB/s at best, with frames that the machine has at hand). */
