@@ -3,8 +3,7 @@
  *	1. every library, OpenBLAS with every core type that the CPU has: one small size (order 256). Whoever is far
  *	   behind the best is out: a slow library costs a few milliseconds.
  *	2. the rest in turns, a few calls each per round, also at the largest order whose call takes at most 60 ms: what
- *	   disturbs the machine for a moment disturbs all of them. The geometric mean over both sizes decides, the
- *	   large one counting three times.
+ *	   disturbs the machine for a moment disturbs all of them (rank.h).
  *	3. the winner's threads: all allowed CPUs, half of them, and so on down to 1.
  *	4. the survey: the finalists, with one thread and with the team, at points that stand for the classes of the plan. For a
  *	   program that waits, double and square shapes stand for all; `cdm calibrate` takes half a minute for everything.
@@ -29,13 +28,13 @@
 #include "offload/dev/calibrate.h"
 #include "offload/dev/cpus.h"
 #include "tools/measure.h"
+#include "tools/rank.h"
 #include "tools/show.h"
 #include "tools/survey.h"
 
 enum {
 	MAX_CONFIGS = 24,
 	MAX_LADDER = 12,
-	FINALISTS = 4,
 	ROUNDS = 5,
 	SMALL = 256,
 	SMALL_US = 12000,
@@ -46,17 +45,7 @@ enum {
 };
 #define DISTURBED 0.10
 #define GAIN 1.08 /* by which fewer threads must be faster: on a busy machine they seem to be */
-/* By which a library without LAPACK must be faster: factorizations then stay with the program's own library, whose calls are
- * offloaded one by one. LAPACK of reference BLAS with offloaded calls takes some 1.1 to 1.5 times OpenBLAS's own (n = 1000). */
-#define ALONE 1.15
-#define FAR_BEHIND 0.25 /* of the best at the small size */
 #define MS 1000000u
-
-struct config {
-	struct measured m;
-	double small, large; /* best seconds; 0: not measured */
-	int error;
-};
 
 struct rung {
 	int threads;
@@ -66,7 +55,7 @@ struct rung {
 struct calibration {
 	struct cdm_blas_file files[CDM_BLAS_MAX];
 	int nfiles, threads, order, nconfigs, nrungs;
-	struct config configs[MAX_CONFIGS], *best;
+	struct contender configs[MAX_CONFIGS], *best;
 	struct rung ladder[MAX_LADDER];
 	uint64_t begun, soft, hard; /* ns: start no more; wait no longer */
 	struct cdm_choice choice;
@@ -87,20 +76,10 @@ static bool late(void)
 
 /* ---- 1: everybody, at the small size ---------------------------------------------------------------- */
 
-static double best_small(void)
-{
-	double best = INFINITY;
-
-	for (int i = 0; i < cal.nconfigs; i++)
-		if (cal.configs[i].small > 0 && cal.configs[i].small < best)
-			best = cal.configs[i].small;
-	return best;
-}
-
 /* The same library with the same core type in effect was measured before. */
-static bool duplicate(const struct config *c)
+static bool duplicate(const struct contender *c)
 {
-	for (const struct config *d = cal.configs; d < c; d++)
+	for (const struct contender *d = cal.configs; d < c; d++)
 		if (!d->error && !strcmp(d->m.library, c->m.library) && !strcmp(d->m.core, c->m.core))
 			return true;
 	return false;
@@ -108,7 +87,7 @@ static bool duplicate(const struct config *c)
 
 static void try_config(const char *library, const char *core)
 {
-	struct config *c = &cal.configs[cal.nconfigs];
+	struct contender *c = &cal.configs[cal.nconfigs];
 
 	if (cal.nconfigs == MAX_CONFIGS || late())
 		return;
@@ -126,7 +105,7 @@ static void try_config(const char *library, const char *core)
 		c->error = -EIO;
 	else
 		c->small = t;
-	if (!c->error && c->small * FAR_BEHIND > best_small())
+	if (!c->error && rank_hopeless(cal.configs, cal.nconfigs, c))
 		measure_end(&c->m);
 }
 
@@ -142,32 +121,22 @@ static void try_library(const char *path)
 
 /* ---- 2: the finalists, in turns --------------------------------------------------------------------- */
 
-static double score(const struct config *c)
-{
-	if (c->large <= 0)
-		return INFINITY;
-	return (c->m.lapack ? 1 : ALONE) * pow(c->small, 0.25) * pow(c->large * flops(SMALL) / flops(cal.order), 0.75);
-}
-
-/* Ends all but the FINALISTS fastest of those that still run. */
+/* Ends all but the finalists of those that still run. */
 static void choose_finalists(void)
 {
-	double best = best_small();
+	bool stays[MAX_CONFIGS];
 
-	for (int i = 0; i < cal.nconfigs; i++) {
-		struct config *c = &cal.configs[i];
-		int faster = 0;
-		for (int j = 0; j < cal.nconfigs; j++)
-			faster += cal.configs[j].m.pid && cal.configs[j].small < c->small;
-		if (faster >= FINALISTS || c->small * FAR_BEHIND > best)
-			measure_end(&c->m);
-	}
+	for (int i = 0; i < cal.nconfigs; i++)
+		stays[i] = rank_finalist(cal.configs, cal.nconfigs, &cal.configs[i]);
+	for (int i = 0; i < cal.nconfigs; i++)
+		if (!stays[i])
+			measure_end(&cal.configs[i].m);
 }
 
 static void choose_order(void)
 {
 	static const int orders[] = {2048, 1536, 1024, 768, 512};
-	double rate = flops(SMALL) / best_small();
+	double rate = flops(SMALL) / rank_best_small(cal.configs, cal.nconfigs);
 
 	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
 		cal.order = orders[i];
@@ -186,19 +155,10 @@ static void measure_in_turns(void)
 {
 	for (int round = 0; round < ROUNDS && !(late() && round > 0); round++)
 		for (int i = 0; i < cal.nconfigs; i++) {
-			struct config *c = &cal.configs[i];
+			struct contender *c = &cal.configs[i];
 			keep_best(&c->large, measure_dgemm(&c->m, cal.order, cal.threads, 0, cal.hard));
 			keep_best(&c->small, measure_dgemm(&c->m, SMALL, cal.threads, TURN_US, cal.hard));
 		}
-}
-
-static void choose_best(void)
-{
-	for (int i = 0; i < cal.nconfigs; i++) {
-		struct config *c = &cal.configs[i];
-		if (c->m.pid && c->large > 0 && (!cal.best || score(c) < score(cal.best)))
-			cal.best = c;
-	}
 }
 
 static void end_all(void)
@@ -283,7 +243,7 @@ static void choose_threads(void)
 
 /* ---- 4: the survey ----------------------------------------------------------------------------------- */
 
-static void add_candidate(struct config *c, int threads)
+static void add_candidate(struct contender *c, int threads)
 {
 	struct survey *s = &cal.survey;
 
@@ -297,7 +257,7 @@ static void survey(void)
 	if (cal.threads > 1)
 		add_candidate(cal.best, 1);
 	for (int i = 0; i < cal.nconfigs; i++) {
-		struct config *c = &cal.configs[i];
+		struct contender *c = &cal.configs[i];
 		if (c == cal.best || !c->m.pid)
 			continue;
 		add_candidate(c, 1);
@@ -367,12 +327,12 @@ static int calibrate(int threads, bool detailed)
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < cal.nfiles; i++)
 		try_library(cal.files[i].path);
-	if (isinf(best_small()))
+	if (isinf(rank_best_small(cal.configs, cal.nconfigs)))
 		return -ENOENT;
 	choose_finalists();
 	choose_order();
 	measure_in_turns();
-	choose_best();
+	cal.best = rank_first(cal.configs, cal.nconfigs);
 	if (!cal.best)
 		return -ENOENT;
 	fill_choice(threads != 0, busy);
@@ -436,7 +396,7 @@ static void print_table(void)
 {
 	printf("%-44s %10d %10d\n", "GFLOP/s of dgemm, by order", SMALL, cal.order);
 	for (int i = 0; i < cal.nconfigs; i++) {
-		const struct config *c = &cal.configs[i];
+		const struct contender *c = &cal.configs[i];
 		if (c->error) {
 			printf("  %-42s %s: %s\n", c->m.library, c->m.asked, strerror(-c->error));
 			continue;

@@ -282,15 +282,16 @@ static double cost_of(const struct cdm_setting *setting, double seconds, bool di
 	return (seconds + CDM_DISPATCH_S) * (disturbed ? PREFER_BUSY : PREFER);
 }
 
-/* The setting for a point; one: of those with one thread. -1: none of them was measured there. */
-static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds, bool one)
+/* The setting for a point; threads: of those with so many, 0: of all. -1: none of them was measured there. */
+static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds,
+		  int threads)
 {
 	int best = -1;
 	double least = INFINITY;
 
 	for (int i = 0; i < plan->settings; i++) {
 		double t = seconds[order[i]];
-		if (t <= 0 || (one && plan->setting[i].threads != 1))
+		if (t <= 0 || (threads && plan->setting[i].threads != threads))
 			continue;
 		t = cost_of(&plan->setting[i], t, s->disturbed);
 		if (t * (best >= 0 && plan->setting[i].threads == plan->setting[best].threads ? PREFER_EARLIER : 1) <
@@ -314,18 +315,21 @@ static const float (*stand_in(const struct survey *s, int f, int t, int a))[SURV
 	return s->seconds[f][CDM_D][CDM_SQUARE];
 }
 
-/* One row of a table. Above what was measured the largest class counts on; there the first setting has all its threads. */
+/* One row of a table. Above what was measured the largest class counts on: for one thread, its winner; else the winner of those
+ * with all threads. */
 static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order,
 		     const float (*seconds)[SURVEY_MAX], bool one, uint8_t *row)
 {
-	int at = cdm_plan_first_alone(plan);
+	int at = cdm_plan_first_alone(plan), team = 0;
 
 	for (int size = 0; size < CDM_CLASSES; size++) {
-		bool measured = winner(s, plan, order, seconds[size], one) >= 0;
-		if (measured)
-			at = winner(s, plan, order, seconds[size], one);
+		int fastest = winner(s, plan, order, seconds[size], one);
+		int of_team = winner(s, plan, order, seconds[size], plan->setting[0].threads);
+		team = of_team >= 0 ? of_team : team;
+		if (fastest >= 0)
+			at = fastest;
 		else if (!one && size >= TEAM_FROM)
-			at = 0;
+			at = team;
 		row[size] = (uint8_t)at;
 	}
 }

@@ -8,7 +8,7 @@
 #include "offload/dev/plan.h"
 #include "tools/measure.h"
 
-#define SURVEY_MAX 10
+#define SURVEY_MAX 16
 
 /* A library in a process that runs, and a number of threads. */
 struct candidate {
@@ -17,7 +17,7 @@ struct candidate {
 };
 
 struct survey {
-	struct candidate candidate[SURVEY_MAX]; /* [0]: the best for large work */
+	struct candidate candidate[SURVEY_MAX]; /* [0]: the plan's first */
 	int candidates;
 	bool detailed;                  /* all types and aspects, and larger classes */
 	bool disturbed;                 /* others kept the CPUs busy: a team seems slower than it is */

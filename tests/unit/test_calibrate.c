@@ -1,0 +1,108 @@
+/* What calibration makes of its measurements: who goes on, who is first, and the plan. Times are made up; nothing is measured. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tools/rank.h"
+#include "tools/survey.h"
+
+static struct contender of(bool lapack, double small, double large)
+{
+	return (struct contender){.m = {.lapack = lapack, .pid = 1}, .small = small, .large = large};
+}
+
+/* However much faster it seems: on a busy machine it does, and factorizations would stay on the host. */
+Test(calibrate, a_library_without_lapack_is_not_first)
+{
+	struct contender list[] = {of(false, 1, 10), of(true, 30, 200), of(true, 20, 100)};
+
+	cr_assert_eq(rank_first(list, 3), &list[2]);
+	list[2].large = 0; /* not measured */
+	cr_assert_eq(rank_first(list, 3), &list[1]);
+	list[1].m.pid = 0; /* ended */
+	cr_assert_eq(rank_first(list, 3), &list[0], "nobody else is left");
+	list[0].small = 0;
+	cr_assert_null(rank_first(list, 3));
+}
+
+Test(calibrate, the_large_order_counts_three_times)
+{
+	struct contender list[] = {of(true, 1, 12), of(true, 2, 10), of(true, 1.5, 9)};
+
+	cr_assert_eq(rank_first(list, 3), &list[2]);
+	list[2].large = 13;
+	cr_assert_eq(rank_first(list, 3), &list[0]);
+}
+
+Test(calibrate, those_with_lapack_compete_among_themselves)
+{
+	struct contender list[] = {of(false, 1, 0), of(false, 1, 0), of(false, 1, 0), of(false, 1, 0),
+				   of(false, 2, 0), of(true, 9, 0),  of(true, 35, 0), of(true, 37, 0)};
+
+	for (int i = 0; i < 4; i++)
+		cr_assert(rank_finalist(list, 8, &list[i]));
+	cr_assert_not(rank_finalist(list, 8, &list[4]), "the fifth");
+	cr_assert(rank_finalist(list, 8, &list[5]));
+	cr_assert(rank_finalist(list, 8, &list[6]));
+	cr_assert_not(rank_finalist(list, 8, &list[7]), "far behind the best with LAPACK");
+	list[4].small = 5;
+	cr_assert(rank_hopeless(list, 8, &list[4]));
+	cr_assert_not(rank_hopeless(list, 8, &list[5]));
+}
+
+/* ---- the plan ------------------------------------------------------------------------------------------ */
+
+enum { WITH_TEAM, WITH_ONE, BARE_ONE, BARE_TEAM, MEASURED = 9 };
+
+/* LU and Cholesky exist in the first library only; the bare one's products take `bare` times as long. */
+static struct survey survey_of(double bare)
+{
+	static struct measured with = {.library = "/with", .lapack = true}, without = {.library = "/bare"};
+	struct survey s = {.candidate = {{&with, 2}, {&with, 1}, {&without, 1}, {&without, 2}}, .candidates = 4};
+
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int size = 0; size < MEASURED; size++) {
+			float *t = s.seconds[f][CDM_D][CDM_SQUARE][size];
+			double one = cdm_plan_work(size) / 1e10, team = one / 2 + 10e-6;
+			bool lapack = f >= CDM_FAMILY_GETRF;
+			t[WITH_TEAM] = (float)team;
+			t[WITH_ONE] = (float)one;
+			t[BARE_TEAM] = lapack ? 0 : (float)(team * bare);
+			t[BARE_ONE] = lapack ? 0 : (float)(one * bare);
+		}
+	return s;
+}
+
+static const struct cdm_setting *chosen(const struct cdm_plan *p, int family, int size)
+{
+	return &p->setting[p->best[family][CDM_Z][CDM_DEEP][size]];
+}
+
+Test(calibrate, products_of_the_faster_library)
+{
+	struct survey s = survey_of(0.5);
+	struct cdm_plan p;
+
+	survey_plan(&s, &p);
+	cr_assert(cdm_plan_is_valid(&p));
+	cr_assert_str_eq(p.setting[0].library, "/with");
+	cr_assert_eq(p.setting[0].threads, 2);
+	for (int size = 0; size < CDM_CLASSES; size++) {
+		cr_assert_str_eq(chosen(&p, CDM_FAMILY_GEMM, size)->library, "/bare", "class %d", size);
+		cr_assert_str_eq(chosen(&p, CDM_FAMILY_GETRF, size)->library, "/with", "class %d", size);
+	}
+	/* Beyond what was measured, too, with all threads. */
+	cr_assert_eq(chosen(&p, CDM_FAMILY_GEMM, 0)->threads, 1);
+	cr_assert_eq(chosen(&p, CDM_FAMILY_GEMM, CDM_CLASSES - 1)->threads, 2);
+	cr_assert_eq(chosen(&p, CDM_FAMILY_GETRF, CDM_CLASSES - 1)->threads, 2);
+}
+
+Test(calibrate, a_library_that_brings_little_is_not_opened)
+{
+	struct survey s = survey_of(0.97);
+	struct cdm_plan p;
+
+	survey_plan(&s, &p);
+	cr_assert_eq(p.settings, 2);
+	for (int i = 0; i < p.settings; i++)
+		cr_assert_str_eq(p.setting[i].library, "/with");
+}
