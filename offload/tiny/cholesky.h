@@ -1,7 +1,8 @@
 /* potrf: right-looking, on a packed copy of the lower triangle; an upper one is (conjugate) transposed on its way.
  *
  * Columns are subtracted before they are scaled by the root of their pivot, with 1 / pivot as the factor: the roots
- * are not on the way from one pivot to the next. Lanes above the diagonal hold numbers that mean nothing. */
+ * are not on the way from one pivot to the next. Lanes above the diagonal hold numbers that mean nothing. Up to order 4,
+ * a real triangle is in registers, an element in each: there, most of the time goes into moving it. */
 #pragma once
 
 FN V load_range(const E *p, int from, int to)
@@ -143,9 +144,67 @@ static int factor_cholesky_of(int vectors, E *w, int n)
 	return factor_cholesky(1, vectors, w, n);
 }
 
-int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
+#if !COMPLEX
+#define SCALAR_ORDER 4
+
+/* Element (i, j) of the lower form is a[i * down + j * right]. Returns how many columns are done; -1: nothing has been, as the
+ * reciprocal of a pivot may overflow. */
+FN int factor_scalars(const int N, E *a, ptrdiff_t down, ptrdiff_t right)
 {
-	bool lower = is_letter(uplo, 'L');
+	E x[SCALAR_ORDER][SCALAR_ORDER];
+	int done = 0;
+
+	UNROLL for (int j = 0; j < N; j++) UNROLL for (int i = j; i < N; i++) x[i][j] = a[i * down + j * right];
+	UNROLL for (int j = 0; j < N; j++)
+	{
+		if (done < j || !__builtin_isgreater(x[j][j], 0))
+			break;
+		if (__builtin_expect(x[j][j] < SAFE_MIN, false))
+			return -1;
+		E root = t_sqrt(x[j][j]), by = 1 / x[j][j];
+
+		UNROLL for (int c = j + 1; c < N; c++) UNROLL for (int i = c; i < N; i++) x[i][c] -=
+			x[i][j] * (x[c][j] * by);
+		UNROLL for (int i = j + 1; i < N; i++) x[i][j] *= 1 / root;
+		x[j][j] = root;
+		done = j + 1;
+	}
+	UNROLL for (int j = 0; j < N; j++)
+	{
+		if (j >= done)
+			break;
+		UNROLL for (int i = j; i < N; i++) a[i * down + j * right] = x[i][j];
+	}
+	return done;
+}
+
+static int factor_smallest(bool lower, int n, E *a, ptrdiff_t lda)
+{
+	ptrdiff_t down = lower ? 1 : lda, right = lower ? lda : 1;
+
+	switch (n) {
+	case 1:
+		return factor_scalars(1, a, down, right);
+	case 2:
+		return factor_scalars(2, a, down, right);
+	case 3:
+		return factor_scalars(3, a, down, right);
+	default:
+		return factor_scalars(4, a, down, right);
+	}
+}
+#else
+#define SCALAR_ORDER 0
+
+static int factor_smallest(bool lower, int n, E *a, ptrdiff_t lda)
+{
+	(void)lower, (void)n, (void)a, (void)lda;
+	return -1;
+}
+#endif
+
+static __attribute__((noinline)) int factor_packed(bool lower, int n, E *a, ptrdiff_t lda)
+{
 	int vectors = whole_vectors(n), ld = vectors * VL, done;
 	E w[CAP * CAP + VL]; /* store_lower() loads whole vectors from any row */
 
@@ -161,5 +220,15 @@ int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 		store_lower(a, lda, w, ld, n, done);
 	else
 		store_upper(a, lda, w, ld, n, done);
+	return done;
+}
+
+int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
+{
+	bool lower = is_letter(uplo, 'L');
+	int done = n <= SCALAR_ORDER ? factor_smallest(lower, n, a, lda) : -1;
+
+	if (done < 0)
+		done = factor_packed(lower, n, a, lda);
 	return done < n ? done + 1 : 0;
 }
