@@ -234,7 +234,8 @@ static inline enum cdm_aspect cdm_aspect(uint64_t rows, uint64_t cols, uint64_t 
 }
 struct cdm_forward {
 	void *fn[2][CDM_FORWARD_CLASSES]; /* [cblas] */
-	uint16_t team[CDM_ASPECTS], any;  /* bit per class: work for several threads, for this aspect, for some */
+	uint64_t team_from[CDM_ASPECTS];  /* flops from which a call is for several threads */
+	uint64_t team_least;              /* the least of these */
 };
 extern struct cdm_forward *_Atomic cdm_forward_table; /* by routine; NULL: nothing is forwarded yet */
 /* Readies forwarding, if work flops of small calls are worth what that costs now, and introduces the thread to the libraries. True:

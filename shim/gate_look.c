@@ -110,7 +110,7 @@ static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot
 	int size = cdm_forward_class(q->work);
 	void *fn = row->fn[slot->flags & CDM_SLOT_CBLAS][size];
 
-	if (row->any >> size & 1 && row->team[aspect_of(q)] >> size & 1)
+	if (q->work >= row->team_least && q->work >= row->team_from[aspect_of(q)])
 		return NULL;
 	/* A handler that has interrupted a forwarded call would wait for a lock that the library holds. */
 	if (!fn || atomic_load_explicit(&self->busy, memory_order_relaxed) || !visit(self))

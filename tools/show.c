@@ -50,7 +50,9 @@ static void show_row(const struct cdm_plan *plan, int family, int type)
 {
 	printf("  %c%-9s", "sdcz"[type], cdm_family_name[family]);
 	for (int c = 0; c < CDM_CLASSES; c++) {
-		int best = plan->best[family][type][CDM_SQUARE][c], one = plan->alone[family][type][CDM_SQUARE][c];
+		double work = cdm_plan_work(c);
+		int best = cdm_plan_setting(plan, family, type, CDM_SQUARE, work, false);
+		int one = cdm_plan_setting(plan, family, type, CDM_SQUARE, work, true);
 		if (best == one)
 			printf("    %c", 'A' + best);
 		else

@@ -26,7 +26,9 @@ enum {
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
 #define PREFER_ALIKE 1.04   /* one core type for all, unless another brings more than this */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
-#define WORTH_OPENING 1.10  /* mean gain that pays for another library, or core type; noise alone makes 1.05 */
+#define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
+#define LOSS_MOST 0.3
+#define WORTH_OPENING 1.10 /* mean gain that pays for another library, or core type; noise alone makes 1.05 */
 
 /* ---- points ------------------------------------------------------------------------------------------- */
 
@@ -275,14 +277,14 @@ static void choose_settings(const struct survey *s, struct cdm_plan *plan, int *
 }
 
 /* A call for several threads is an operation of the device; one for a single thread is forwarded while it is small. */
-static double cost_of(const struct cdm_setting *setting, double seconds, bool disturbed)
+static double cost(const struct survey *s, const struct cdm_plan *plan, int setting, double seconds)
 {
-	if (setting->threads == 1)
+	if (plan->setting[setting].threads == 1)
 		return seconds;
-	return (seconds + CDM_DISPATCH_S) * (disturbed ? PREFER_BUSY : PREFER);
+	return (seconds + CDM_DISPATCH_S) * (s->disturbed ? PREFER_BUSY : PREFER);
 }
 
-/* The setting for a point; threads: of those with so many, 0: of all. -1: none of them was measured there. */
+/* The fastest setting with so many threads at a point. -1: none of them was measured there. */
 static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds,
 		  int threads)
 {
@@ -291,11 +293,10 @@ static int winner(const struct survey *s, const struct cdm_plan *plan, const int
 
 	for (int i = 0; i < plan->settings; i++) {
 		double t = seconds[order[i]];
-		if (t <= 0 || (threads && plan->setting[i].threads != threads))
+		if (t <= 0 || plan->setting[i].threads != threads)
 			continue;
-		t = cost_of(&plan->setting[i], t, s->disturbed);
-		if (t * (best >= 0 && plan->setting[i].threads == plan->setting[best].threads ? PREFER_EARLIER : 1) <
-		    least) {
+		t = cost(s, plan, i, t);
+		if (t * (best >= 0 ? PREFER_EARLIER : 1) < least) {
 			least = t;
 			best = i;
 		}
@@ -315,23 +316,62 @@ static const float (*stand_in(const struct survey *s, int f, int t, int a))[SURV
 	return s->seconds[f][CDM_D][CDM_SQUARE];
 }
 
-/* One row of a table. Above what was measured the largest class counts on: for one thread, its winner; else the winner of those
- * with all threads. */
+/* One row of a table, for settings with so many threads. Above what was measured the largest class counts on. */
 static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order,
-		     const float (*seconds)[SURVEY_MAX], bool one, uint8_t *row)
+		     const float (*seconds)[SURVEY_MAX], int threads, uint8_t *row)
 {
-	int at = cdm_plan_first_alone(plan), team = 0;
+	int at = threads == 1 ? cdm_plan_first_alone(plan) : 0;
 
 	for (int size = 0; size < CDM_CLASSES; size++) {
-		int fastest = winner(s, plan, order, seconds[size], one);
-		int of_team = winner(s, plan, order, seconds[size], plan->setting[0].threads);
-		team = of_team >= 0 ? of_team : team;
-		if (fastest >= 0)
-			at = fastest;
-		else if (!one && size >= TEAM_FROM)
-			at = team;
+		int fastest = winner(s, plan, order, seconds[size], threads);
+		at = fastest >= 0 ? fastest : at;
 		row[size] = (uint8_t)at;
 	}
+}
+
+/* The logarithm of how many times as fast as one thread the team is. Bounded: one disturbed measurement is not to outweigh the
+ * others. False: neither was measured. Who alone was not had sat out, far behind. */
+static bool team_gain(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds,
+		      double *gain)
+{
+	int one = winner(s, plan, order, seconds, 1), team = winner(s, plan, order, seconds, plan->setting[0].threads);
+
+	if (one < 0 && team < 0)
+		return false;
+	if (one < 0 || team < 0)
+		*gain = one < 0 ? GAIN_MOST : -LOSS_MOST;
+	else
+		*gain = log(cost(s, plan, one, seconds[order[one]]) / cost(s, plan, team, seconds[order[team]]));
+	*gain = fmax(-LOSS_MOST, fmin(GAIN_MOST, *gain));
+	return true;
+}
+
+/* The work from which the team computes: a single threshold for all classes, where the sum of what is gained above it is
+ * largest, so that a class that was disturbed does not stand out; between the two classes there, as the gains change sign. */
+static uint64_t team_start(const struct survey *s, const struct cdm_plan *plan, const int *order,
+			   const float (*seconds)[SURVEY_MAX])
+{
+	double gain[CDM_CLASSES], sum = 0, most = 0;
+	int measured = CDM_CLASSES, cut;
+
+	while (measured > 0 && !team_gain(s, plan, order, seconds[measured - 1], &gain[measured - 1]))
+		measured--;
+	cut = measured;
+	for (int size = measured - 1; size >= 0; size--) {
+		if (!team_gain(s, plan, order, seconds[size], &gain[size]))
+			gain[size] = 0;
+		sum += gain[size];
+		if (sum > most) {
+			most = sum;
+			cut = size;
+		}
+	}
+	if (cut == measured)
+		return cdm_plan_least(cut > TEAM_FROM ? cut : TEAM_FROM);
+	if (cut == 0)
+		return 0;
+	double before = gain[cut - 1], after = gain[cut]; /* below 0 or 0; above 0 */
+	return (uint64_t)(cdm_plan_work(cut - 1) * pow(cdm_plan_work(1) / cdm_plan_work(0), before / (before - after)));
 }
 
 void survey_plan(const struct survey *s, struct cdm_plan *plan)
@@ -343,7 +383,10 @@ void survey_plan(const struct survey *s, struct cdm_plan *plan)
 	for (int f = 0; f < CDM_FAMILIES; f++)
 		for (int t = 0; t < 4; t++)
 			for (int a = 0; a < CDM_ASPECTS; a++) {
-				fill_row(s, plan, order, stand_in(s, f, t, a), false, plan->best[f][t][a]);
-				fill_row(s, plan, order, stand_in(s, f, t, a), true, plan->alone[f][t][a]);
+				const float(*seconds)[SURVEY_MAX] = stand_in(s, f, t, a);
+				fill_row(s, plan, order, seconds, plan->setting[0].threads, plan->team[f][t][a]);
+				fill_row(s, plan, order, seconds, 1, plan->alone[f][t][a]);
+				if (plan->setting[0].threads > 1)
+					plan->team_from[f][t][a] = team_start(s, plan, order, seconds);
 			}
 }

@@ -15,7 +15,7 @@
 /* ---- key -------------------------------------------------------------------------------------------- */
 
 /* The first line of the file. */
-static const char magic[] = "cdm-choice 2";
+static const char magic[] = "cdm-choice 3";
 
 #define FNV_START 14695981039346656037u
 #define FNV_PRIME 1099511628211u
@@ -70,7 +70,7 @@ uint64_t cdm_choice_key(const struct cdm_blas_file *list, int n, const char *wan
 
 static const char scalar_letters[] = "sdcz";
 
-/* A line of a table: "best gemm d square 0011112222222222"; none for a row that is as in a plan without rows. */
+/* A line of a table: "team gemm d square 0011112222222222"; none for a row that is as in a plan without rows. */
 static void print_row(struct cdm_text *t, const char *which, int family, int type, int aspect, const uint8_t *row,
 		      uint8_t usual)
 {
@@ -94,6 +94,17 @@ static void print_table(struct cdm_text *t, const char *which, const cdm_plan_ta
 				print_row(t, which, f, s, a, (*table)[f][s][a], usual);
 }
 
+/* "from gemm d square 1048576" */
+static void print_starts(struct cdm_text *t, const struct cdm_plan *plan)
+{
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int s = 0; s < 4; s++)
+			for (int a = 0; a < CDM_ASPECTS; a++)
+				if (plan->team_from[f][s][a])
+					cdm_textf(t, "from %s %c %s %lu\n", cdm_family_name[f], scalar_letters[s],
+						  cdm_aspect_name[a], (unsigned long)plan->team_from[f][s][a]);
+}
+
 void cdm_choice_print(struct cdm_text *t, const struct cdm_choice *c, uint64_t key)
 {
 	cdm_textf(t, "%s\nkey %lx\n", magic, (unsigned long)key);
@@ -101,8 +112,9 @@ void cdm_choice_print(struct cdm_text *t, const struct cdm_choice *c, uint64_t k
 		const struct cdm_setting *s = &c->plan.setting[i];
 		cdm_textf(t, "setting %d %s %s\n", s->threads, s->core[0] ? s->core : "-", s->library);
 	}
-	print_table(t, "best", &c->plan.best, 0);
+	print_table(t, "team", &c->plan.team, 0);
 	print_table(t, "alone", &c->plan.alone, (uint8_t)cdm_plan_first_alone(&c->plan));
+	print_starts(t, &c->plan);
 	cdm_textf(t, "mflops %lu\ncrossover %lu\ndetailed %lu\nprovisional %lu\nend\n", (unsigned long)c->mflops,
 		  (unsigned long)c->crossover, (unsigned long)c->detailed, (unsigned long)c->provisional);
 }
@@ -189,20 +201,25 @@ static int parse_setting(struct parsed *p, const char *at, const char *end)
 	return 0;
 }
 
-static int parse_row(struct parsed *p, cdm_plan_table *table, const char *at, const char *end)
+/* Family, type and aspect, and what follows them. */
+static int parse_row(struct parsed *p, struct word name, const char *at, const char *end)
 {
+	struct cdm_plan *plan = &p->c.plan;
 	int family = index_of(next_word(&at, end), cdm_family_name, CDM_FAMILIES);
 	struct word scalar = next_word(&at, end);
 	int aspect = index_of(next_word(&at, end), cdm_aspect_name, CDM_ASPECTS);
-	struct word digits = next_word(&at, end);
+	struct word value = next_word(&at, end);
 	const char *letter = scalar.len == 1 ? memchr(scalar_letters, scalar.s[0], 4) : NULL;
 
-	if (family < 0 || aspect < 0 || !letter || digits.len != CDM_CLASSES)
+	if (family < 0 || aspect < 0 || !letter)
 		return -EINVAL;
-	for (int i = 0; i < CDM_CLASSES; i++)
-		(*table)[family][letter - scalar_letters][aspect][i] = (uint8_t)(digits.s[i] - '0');
 	p->rows = true;
-	return 0;
+	if (is(name, "from"))
+		return number(value, 10, &plan->team_from[family][letter - scalar_letters][aspect]);
+	cdm_plan_table *table = is(name, "team") ? &plan->team : &plan->alone;
+	for (int i = 0; value.len == CDM_CLASSES && i < CDM_CLASSES; i++)
+		(*table)[family][letter - scalar_letters][aspect][i] = (uint8_t)(value.s[i] - '0');
+	return value.len == CDM_CLASSES ? 0 : -EINVAL;
 }
 
 static int parse_line(struct parsed *p, const char *line, size_t len)
@@ -213,8 +230,8 @@ static int parse_line(struct parsed *p, const char *line, size_t len)
 
 	if (is(name, "setting"))
 		return parse_setting(p, at, end);
-	if (is(name, "best") || is(name, "alone"))
-		return parse_row(p, is(name, "best") ? &p->c.plan.best : &p->c.plan.alone, at, end);
+	if (is(name, "team") || is(name, "alone") || is(name, "from"))
+		return parse_row(p, name, at, end);
 	if (n < 0 || p->seen & 1u << n)
 		return -EINVAL;
 	p->seen |= 1u << n;

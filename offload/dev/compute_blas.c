@@ -232,11 +232,12 @@ static void *blas_entry(int routine)
 static int setting_for(const struct cdm_call *c, bool alone)
 {
 	int family = blas.family[c->routine];
-	const cdm_plan_table *table = alone ? &blas.choice.plan.alone : &blas.choice.plan.best;
+	const struct cdm_plan *plan = &blas.choice.plan;
 
 	if (family < 0) /* not measured: as the largest products */
-		return alone ? (*table)[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][CDM_CLASSES - 1] : 0;
-	return (*table)[family][cdm_routines[c->routine].type][cdm_plan_aspect_of(c, family)][cdm_plan_class(c->flops)];
+		return alone ? plan->alone[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][CDM_CLASSES - 1] : 0;
+	return cdm_plan_setting(plan, family, cdm_routines[c->routine].type, cdm_plan_aspect_of(c, family), c->flops,
+				alone);
 }
 
 /* Calls of a routine and a class of work are alike. */
@@ -365,13 +366,16 @@ static void *blas_small(int routine, bool cblas, int size)
 	return cblas ? cdm_blas_cblas_entry(&i->lib, cdm_routines[routine].name) : i->entry[routine];
 }
 
-static bool blas_for_team(int routine, enum cdm_aspect aspect, int size)
+static uint64_t blas_team_from(int routine, enum cdm_aspect aspect)
 {
 	int family = blas.family[routine];
 	const struct cdm_plan *plan = &blas.choice.plan;
+	uint64_t least = blas.choice.crossover / CDM_REFERENCE_SPEED;
 
-	return family >= 0 && cdm_plan_work(size) / 2 >= (double)blas.choice.crossover / CDM_REFERENCE_SPEED &&
-	       plan->setting[plan->best[family][cdm_routines[routine].type][aspect][size]].threads > 1;
+	if (family < 0 || plan->setting[0].threads == 1)
+		return UINT64_MAX;
+	uint64_t from = plan->team_from[family][cdm_routines[routine].type][aspect];
+	return from > least ? from : least;
 }
 
 static void blas_greet(void)
@@ -507,7 +511,7 @@ const struct cdm_compute_ops cdm_compute_blas = {
 	.prepared = blas_prepared,
 	.small_ready = blas_small_ready,
 	.small = blas_small,
-	.for_team = blas_for_team,
+	.team_from = blas_team_from,
 	.greet = blas_greet,
 	.is_small = blas_is_small,
 	.library = blas_library,

@@ -64,9 +64,9 @@ struct cdm_compute_ops {
 	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes square shapes of a class of work
 	 * (plan.h) best on one thread and on the host's memory. NULL: none. */
 	void *(*small)(int routine, bool cblas, int size);
-	/* Several threads are better for calls of this aspect and class, and the work is enough for an operation where the host's
-	 * library is reference BLAS. */
-	bool (*for_team)(int routine, enum cdm_aspect aspect, int size);
+	/* Flops from which several threads are better for calls of this aspect, and the work is enough for an operation where the
+	 * host's library is reference BLAS. UINT64_MAX: never. */
+	uint64_t (*team_from)(int routine, enum cdm_aspect aspect);
 	/* Tells the libraries of small() of the calling thread. */
 	void (*greet)(void);
 	/* path is the library of most of them, with this core type. */

@@ -51,7 +51,12 @@ int cdm_plan_class(double flops)
 
 double cdm_plan_work(int size)
 {
-	return (double)(2ull << (CDM_CLASS_LEAST + 2 * size));
+	return 2 * (double)cdm_plan_least(size);
+}
+
+uint64_t cdm_plan_least(int size)
+{
+	return 1ull << (CDM_CLASS_LEAST + 2 * size);
 }
 
 /* The result of a matrix routine; the matrix of a vector routine. */
@@ -83,12 +88,22 @@ enum cdm_aspect cdm_plan_aspect_of(const struct cdm_call *call, int family)
 	return cdm_aspect((uint64_t)o->rows, (uint64_t)o->cols, depth < 0x1p62 ? (uint64_t)(depth + 0.5) : 1ull << 62);
 }
 
-static bool in_range(const cdm_plan_table *table, const struct cdm_plan *plan, bool alone)
+int cdm_plan_setting(const struct cdm_plan *plan, int family, int type, enum cdm_aspect aspect, double flops,
+		     bool alone)
+{
+	bool team = !alone && flops >= (double)plan->team_from[family][type][aspect];
+	const cdm_plan_table *table = team ? &plan->team : &plan->alone;
+
+	return (*table)[family][type][aspect][cdm_plan_class(flops)];
+}
+
+/* threads: that its settings have; 0: any. */
+static bool in_range(const cdm_plan_table *table, const struct cdm_plan *plan, int threads)
 {
 	const uint8_t *entry = (const uint8_t *)table;
 
 	for (size_t i = 0; i < sizeof(*table); i++)
-		if (entry[i] >= plan->settings || (alone && plan->setting[entry[i]].threads != 1))
+		if (entry[i] >= plan->settings || (threads && plan->setting[entry[i]].threads != threads))
 			return false;
 	return true;
 }
@@ -105,7 +120,7 @@ bool cdm_plan_is_valid(const struct cdm_plan *plan)
 			return false;
 		any_alone |= s->threads == 1;
 	}
-	return in_range(&plan->best, plan, false) && in_range(&plan->alone, plan, any_alone);
+	return in_range(&plan->team, plan, plan->setting[0].threads) && in_range(&plan->alone, plan, any_alone);
 }
 
 int cdm_plan_first_alone(const struct cdm_plan *plan)

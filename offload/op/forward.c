@@ -64,26 +64,25 @@ void cdm_forward_limit(uint64_t flops)
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
-static void fill_class(struct cdm_forward *row, int routine, int size)
+static void fill_row(struct cdm_forward *row, int routine)
 {
-	for (int cblas = 0; cblas < 2; cblas++)
-		row->fn[cblas][size] = cdm_device.compute->small(routine, cblas, size);
-	for (int aspect = 0; aspect < CDM_ASPECTS; aspect++)
-		if (cdm_device.compute->for_team(routine, (enum cdm_aspect)aspect, size)) {
-			row->team[aspect] |= (uint16_t)(1u << size);
-			row->any |= (uint16_t)(1u << size);
-		}
+	for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
+		for (int cblas = 0; cblas < 2; cblas++)
+			row->fn[cblas][size] = cdm_device.compute->small(routine, cblas, size);
+	row->team_least = UINT64_MAX;
+	for (int aspect = 0; aspect < CDM_ASPECTS; aspect++) {
+		uint64_t from = cdm_device.compute->team_from(routine, (enum cdm_aspect)aspect);
+		row->team_from[aspect] = from;
+		row->team_least = from < row->team_least ? from : row->team_least;
+	}
 }
 
 static struct cdm_forward *make_table(void)
 {
 	struct cdm_forward *table = cdm_arena_alloc((size_t)cdm_routine_count * sizeof(*table));
 
-	for (int r = 0; table && r < cdm_routine_count; r++) {
-		memset(&table[r], 0, sizeof(table[r]));
-		for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
-			fill_class(&table[r], r, size);
-	}
+	for (int r = 0; table && r < cdm_routine_count; r++)
+		fill_row(&table[r], r);
 	return table;
 }
 

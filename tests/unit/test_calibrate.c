@@ -74,7 +74,7 @@ static struct survey survey_of(double bare)
 
 static const struct cdm_setting *chosen(const struct cdm_plan *p, int family, int size)
 {
-	return &p->setting[p->best[family][CDM_Z][CDM_DEEP][size]];
+	return &p->setting[cdm_plan_setting(p, family, CDM_Z, CDM_DEEP, cdm_plan_work(size), false)];
 }
 
 Test(calibrate, products_of_the_faster_library)
@@ -105,4 +105,61 @@ Test(calibrate, a_library_that_brings_little_is_not_opened)
 	cr_assert_eq(p.settings, 2);
 	for (int i = 0; i < p.settings; i++)
 		cr_assert_str_eq(p.setting[i].library, "/with");
+}
+
+/* ---- from which work on the team computes --------------------------------------------------------------- */
+
+static double team_from(const struct survey *s)
+{
+	struct cdm_plan p;
+
+	survey_plan(s, &p);
+	cr_assert_eq(p.setting[0].threads, 2);
+	cr_assert_eq(p.team_from[CDM_FAMILY_GEMM][CDM_S][CDM_TALL], p.team_from[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE]);
+	return (double)p.team_from[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE];
+}
+
+/* The times cross where one = 1.03 (one / 2 + 10 us + 1 us). */
+Test(calibrate, the_team_starts_where_the_times_cross)
+{
+	struct survey s = survey_of(1);
+	double cross = 1.03 * 11e-6 * 1e10 / (1 - 1.03 / 2);
+
+	cr_assert_lt(team_from(&s), 1.3 * cross);
+	cr_assert_gt(team_from(&s), cross / 1.3);
+}
+
+/* One thread was, at a small class; or the team, at a large one. */
+Test(calibrate, a_disturbed_class_moves_nothing)
+{
+	struct survey s = survey_of(1);
+	double from = team_from(&s);
+	int tried = 0;
+
+	for (int size = 0; size < MEASURED; size++) {
+		double work = cdm_plan_work(size);
+		float *t = s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size], good[SURVEY_MAX];
+		if (work > from / 16 && work < from * 4)
+			continue;
+		memcpy(good, t, sizeof(good));
+		t[work < from ? WITH_ONE : WITH_TEAM] *= 30;
+		cr_assert_float_eq(team_from(&s), from, 1, "class %d", size);
+		memcpy(t, good, sizeof(good));
+		tried++;
+	}
+	cr_assert_gt(tried, 4);
+}
+
+Test(calibrate, a_team_that_is_never_better_has_what_was_not_measured)
+{
+	struct survey s = survey_of(1);
+
+	for (int size = 0; size < MEASURED; size++)
+		s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size][WITH_TEAM] = 1;
+	cr_assert_eq(team_from(&s), (double)cdm_plan_least(MEASURED));
+	for (int size = 0; size < MEASURED; size++) /* it sat out */
+		s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size][WITH_TEAM] = 0;
+	s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][MEASURED - 1][WITH_TEAM] = 1e-9f;
+	cr_assert_gt(team_from(&s), cdm_plan_work(MEASURED - 2));
+	cr_assert_lt(team_from(&s), cdm_plan_work(MEASURED - 1));
 }

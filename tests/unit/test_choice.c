@@ -40,7 +40,10 @@ static struct cdm_choice sample(void)
 
 	cdm_plan_simple(&c.plan, &team);
 	c.plan.setting[c.plan.settings++] = other;
-	c.plan.best[CDM_FAMILY_GETRF][CDM_Z][CDM_WIDE][3] = 2;
+	c.plan.setting[c.plan.settings] = team;
+	strcpy(c.plan.setting[c.plan.settings++].core, "Zen");
+	c.plan.team[CDM_FAMILY_GETRF][CDM_Z][CDM_WIDE][3] = 3;
+	c.plan.team_from[CDM_FAMILY_SYRK][CDM_C][CDM_FLAT] = 1234567;
 	c.plan.alone[CDM_FAMILY_GEMM][CDM_S][CDM_DEEP][CDM_CLASSES - 1] = 2;
 	return c;
 }
@@ -55,7 +58,8 @@ static void expect_sample(const struct cdm_choice *c)
 		cr_assert_str_eq(c->plan.setting[i].core, want.plan.setting[i].core);
 		cr_assert_eq(c->plan.setting[i].threads, want.plan.setting[i].threads);
 	}
-	cr_assert_eq(memcmp(c->plan.best, want.plan.best, sizeof(c->plan.best)), 0);
+	cr_assert_eq(memcmp(c->plan.team, want.plan.team, sizeof(c->plan.team)), 0);
+	cr_assert_eq(memcmp(c->plan.team_from, want.plan.team_from, sizeof(c->plan.team_from)), 0);
 	cr_assert_eq(memcmp(c->plan.alone, want.plan.alone, sizeof(c->plan.alone)), 0);
 	cr_assert_eq(c->mflops, want.mflops);
 	cr_assert_eq(c->crossover, want.crossover);
@@ -110,7 +114,7 @@ Test(choice, damage_is_refused_or_harmless)
 		}
 }
 
-#define HEAD "cdm-choice 2\nkey 5\n"
+#define HEAD "cdm-choice 3\nkey 5\n"
 #define TAIL "mflops 1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"
 
 Test(choice, bad_fields)
@@ -127,16 +131,20 @@ Test(choice, bad_fields)
 		HEAD "setting 1 -\n" TAIL,
 		HEAD "" TAIL,
 		HEAD "setting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\nsetting 1 - /l\n" TAIL,
-		HEAD "setting 1 - /l\nbest gemm d square 1000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nteam gemm d square 1000000000000000\n" TAIL,
 		HEAD "setting 2 - /l\nsetting 1 - /l\nalone gemm d square 0000000000000000\n" TAIL,
-		HEAD "setting 1 - /l\nbest gemm d square 000000000000000\n" TAIL,
-		HEAD "setting 1 - /l\nbest gemm q square 0000000000000000\n" TAIL,
-		HEAD "setting 1 - /l\nbest gemm d round 0000000000000000\n" TAIL,
-		HEAD "setting 1 - /l\nbest gelsd d square 0000000000000000\n" TAIL,
-		HEAD "setting 1 - /l\nbest gemm d square 0000000000000000\nsetting 1 - /l\n" TAIL,
+		HEAD "setting 1 - /l\nteam gemm d square 000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nteam gemm q square 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nteam gemm d round 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nteam gelsd d square 0000000000000000\n" TAIL,
+		HEAD "setting 1 - /l\nteam gemm d square 0000000000000000\nsetting 1 - /l\n" TAIL,
+		HEAD "setting 2 - /l\nsetting 1 - /l\nteam gemm d square 0000000000000001\n" TAIL,
+		HEAD "setting 1 - /l\nfrom gemm d square -1\n" TAIL,
+		HEAD "setting 1 - /l\nfrom gemm d square\n" TAIL,
+		HEAD "setting 1 - /l\nfrom gemm e square 1\n" TAIL,
 		HEAD "key 5\nsetting 1 - /l\n" TAIL,
-		("cdm-choice 2\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
-		("cdm-choice 2\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		("cdm-choice 3\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		("cdm-choice 3\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
 		HEAD "setting 1 - /l\nother 1\n" TAIL,
 	};
 	struct cdm_choice c;

@@ -54,7 +54,7 @@ Test(plan, simple_plans_are_valid)
 	cr_assert(cdm_plan_is_valid(&p));
 	cr_assert_eq(p.settings, 2);
 	cr_assert_eq(p.setting[p.alone[0][0][0][0]].threads, 1);
-	p.best[1][1][1][1] = 2;
+	p.team[1][1][1][1] = 2;
 	cr_assert(!cdm_plan_is_valid(&p));
 	s.threads = 1;
 	cdm_plan_simple(&p, &s);
