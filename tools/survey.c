@@ -11,10 +11,13 @@
 enum {
 	THIN = 16,         /* the long side of a tall or wide shape, in short sides */
 	CLASSES_BRIEF = 9, /* up to some 8 Mflop: 0.2 ms on one core */
-	CLASSES_DETAILED = 12,
-	ROUNDS = 4,
-	ROUNDS_DETAILED = 7,
-	SURE_ROUNDS = 2, /* of these, for all */
+	CLASSES_DETAILED = 11,
+	PASSES = 2, /* over all points: a disturbance can outlast all rounds of a point */
+	ROUNDS = 2, /* of each pass */
+	ROUNDS_DETAILED = 4,
+	ROUNDS_LONG = 2, /* of calls of a millisecond and more */
+	LONG_FROM = 9,   /* class */
+	SURE_ROUNDS = 2, /* for all; further ones, for those that are near the best */
 	BRIEF_US = 150,
 	DETAILED_US = 400,
 	TEAM_FROM = 7, /* the first class, 1 Mflop and more, that is for several threads where nothing was measured */
@@ -112,15 +115,20 @@ static void measure_once(struct survey *s, const struct point *p, float *seconds
 		seconds[c] = (float)t;
 }
 
+static int rounds_of(const struct survey *s, int size)
+{
+	return !s->detailed ? ROUNDS : size >= LONG_FROM ? ROUNDS_LONG : ROUNDS_DETAILED;
+}
+
 /* In turns: what disturbs the machine for a moment disturbs all, and who was disturbed alone has a second chance. resume: candidates
  * that sit out, and how long. */
-static void measure_candidates(struct survey *s, const struct point *p, float *seconds, int *resume)
+static void measure_candidates(struct survey *s, const struct point *p, int size, float *seconds, int *resume)
 {
 	bool in[SURVEY_MAX];
 
 	for (int c = 0; c < s->candidates; c++)
 		in[c] = !resume[c] || --resume[c] == 0;
-	for (int round = 0; round < (s->detailed ? ROUNDS_DETAILED : ROUNDS); round++) {
+	for (int round = 0; round < rounds_of(s, size); round++) {
 		double best = best_of(s, seconds);
 		for (int c = 0; c < s->candidates; c++)
 			if (in[c] && (round < SURE_ROUNDS || seconds[c] < BEHIND * best))
@@ -135,8 +143,9 @@ struct progress {
 	int done, all;
 };
 
-static void survey_class(struct survey *s, int size, int resume[CDM_FAMILIES][4][CDM_ASPECTS][SURVEY_MAX],
-			 struct progress *so_far)
+typedef int sitting_out[CDM_FAMILIES][4][CDM_ASPECTS][SURVEY_MAX];
+
+static void survey_class(struct survey *s, int size, sitting_out resume, struct progress *so_far)
 {
 	struct point p;
 
@@ -146,7 +155,7 @@ static void survey_class(struct survey *s, int size, int resume[CDM_FAMILIES][4]
 				if ((!s->detailed && (t != CDM_D || a != CDM_SQUARE)) || late(s) ||
 				    !survey_point(f, t, a, size, &p))
 					continue;
-				measure_candidates(s, &p, s->seconds[f][t][a][size], resume[f][t][a]);
+				measure_candidates(s, &p, size, s->seconds[f][t][a][size], resume[f][t][a]);
 				if (s->progress)
 					s->progress((double)++so_far->done / so_far->all);
 			}
@@ -165,12 +174,13 @@ static int points_of_class(const struct survey *s)
 
 void survey_run(struct survey *s)
 {
-	static int resume[CDM_FAMILIES][4][CDM_ASPECTS][SURVEY_MAX];
+	static sitting_out resume[PASSES];
 	int classes = s->detailed ? CLASSES_DETAILED : CLASSES_BRIEF;
-	struct progress so_far = {.all = classes * points_of_class(s)};
+	struct progress so_far = {.all = PASSES * classes * points_of_class(s)};
 
-	for (int size = 0; size < classes; size++)
-		survey_class(s, size, resume, &so_far);
+	for (int pass = 0; pass < PASSES; pass++)
+		for (int size = 0; size < classes; size++)
+			survey_class(s, size, resume[pass], &so_far);
 }
 
 /* ---- choosing ----------------------------------------------------------------------------------------- */
