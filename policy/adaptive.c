@@ -3,8 +3,8 @@
 /* Memory moves to the device when the device's work with it has paid for the move. Whether a move gains anything shows afterwards
  * only, and a program that is done with a matrix after one call loses all of it. So the device uses an operand where it is until its
  * calls have taken PAID times as long as the move will: if nothing comes then, 1 / PAID of the device's time is lost (the argument
- * of renting until the rent has bought the house, with a landlord who asks for little). That is an estimate and for one move:
- * earlier calls count as if they had been like this one, and memory that was evicted comes back with the uses it has had.
+ * of renting until the rent has bought the house, with a landlord who asks for little). What has left the device, evicted or because
+ * the CPU touched it, pays anew. That is for one operand: a call that moves several counts for each of them.
  * A device that cannot reach the program's memory has no such choice: first-use.
  *
  * In flops, as policies have no clock: an emulated device computes 30 to 60 flops in the time that the move of a byte takes at 2 to
@@ -27,7 +27,7 @@ static double to_move(const struct cdm_call_facts *facts)
 
 static bool is_paid(const struct cdm_call_facts *facts, const struct cdm_operand_facts *op, double bytes)
 {
-	return facts->flops * ((double)op->uses + 1) >= PAID * FLOPS_A_BYTE * bytes;
+	return op->work + facts->flops >= PAID * FLOPS_A_BYTE * bytes;
 }
 
 static struct cdm_decision decide(const struct cdm_call_facts *facts)

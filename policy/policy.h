@@ -21,8 +21,8 @@ struct cdm_operand_facts {
 	size_t away;     /* of these, bytes that only the device has, out of the CPU's reach */
 	bool movable;    /* its memory can move at all */
 	bool reads, writes;
-	bool scratch;  /* workspace, of no value before or after the call */
-	uint64_t uses; /* earlier device uses of its region */
+	bool scratch; /* workspace, of no value before or after the call */
+	double work;  /* flops of earlier device operations with its region, since it last left the device */
 };
 
 struct cdm_call_facts {

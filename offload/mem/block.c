@@ -319,7 +319,7 @@ static void *block_renew(struct cdm_region *r, const void *site)
 {
 	atomic_fetch_add(&r->generation, 2);
 	r->site = site;
-	r->uses = r->last_use = r->moved = 0;
+	r->uses = r->work = r->last_use = r->moved = 0;
 	r->flight = (struct cdm_flight){0};
 	r->skip = r->skip_next = 0;
 	r->hollow = false;

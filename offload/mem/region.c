@@ -305,6 +305,7 @@ static void cut_one(struct cdm_region *r, uintptr_t addr, uintptr_t end)
 			tail->kept = r->kept;
 			tail->margin = r->margin;
 			tail->uses = r->uses;
+			tail->work = r->work;
 			tail->last_use = r->last_use;
 			hand_over(r, tail, end, r_end);
 		} else {
@@ -442,6 +443,7 @@ struct cdm_region *cdm_region_rebase(uintptr_t from, size_t from_len, uintptr_t 
 	struct cdm_region *r = cdm_region_create(to, to_len, prot, old->origin, old->movable, site);
 	if (r) {
 		r->uses = old->uses;
+		r->work = old->work;
 		r->last_use = old->last_use;
 		r->moved = old->moved;
 		words_copy(r, from, to, keep);

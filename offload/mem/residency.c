@@ -225,7 +225,7 @@ bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_ho
 	f->resident = t.device + t.shared;
 	f->away = coherent() ? 0 : t.device;
 	f->movable = hold->region && may_move(hold->region) && (coherent() || (hold->len == len && t.writable));
-	f->uses = hold->region ? hold->region->uses : 0;
+	f->work = hold->region ? (double)hold->region->work : 0;
 	return t.readable && (t.writable || !writes);
 }
 
@@ -357,12 +357,14 @@ static void count_born(struct cdm_region *r)
 		cdm_count(&cdm_stats.first_touch, born);
 }
 
-void cdm_residency_release(struct cdm_hold *hold, bool used)
+void cdm_residency_release(struct cdm_hold *hold, bool used, double flops)
 {
 	if (!hold->region || !hold->held)
 		return;
 	if (used) {
 		atomic_fetch_add_explicit(&hold->region->uses, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&hold->region->work, (uint64_t)(flops < 0x1p53 ? flops : 0x1p53),
+					  memory_order_relaxed);
 		atomic_store_explicit(&hold->region->last_use,
 				      atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1,
 				      memory_order_relaxed);
@@ -396,7 +398,7 @@ static int place_out(uintptr_t base, size_t len, bool alone, const struct cdm_po
 		return -EPERM;
 	int e = cdm_residency_acquire(&hold, policy);
 	if (!e)
-		cdm_residency_release(&hold, false);
+		cdm_residency_release(&hold, false, 0);
 	return e == -EAGAIN || e == -ESTALE ? -EBUSY : e;
 }
 

@@ -50,8 +50,8 @@ void *cdm_residency_address(const struct cdm_hold *hold);
 bool cdm_residency_away(uintptr_t base, size_t len);
 /* Keeps the region from eviction without moving it. */
 void cdm_residency_hold(struct cdm_hold *hold);
-/* used: the device operation took place. */
-void cdm_residency_release(struct cdm_hold *hold, bool used);
+/* used: the device operation took place, and was so much work. */
+void cdm_residency_release(struct cdm_hold *hold, bool used, double flops);
 
 /* Brings the range home. 0 or a negative errno. */
 int cdm_residency_home(uintptr_t base, size_t len);

@@ -170,7 +170,7 @@ static int operands_place(struct op *op, const struct cdm_policy *policy, bool s
 static void operands_release(struct op *op, bool used)
 {
 	for (int i = 0; i < op->call->operands; i++)
-		cdm_residency_release(&op->hold[i], used);
+		cdm_residency_release(&op->hold[i], used, op->call->flops);
 }
 
 /* Staged results go home. 0, or -EIO: one cannot be brought home. */

@@ -34,7 +34,7 @@ static int fetch(void *p)
 
 	cdm_residency_survey((uintptr_t)p, LEN, true, &hold, &facts);
 	int r = cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE));
-	cdm_residency_release(&hold, !r);
+	cdm_residency_release(&hold, !r, 1e6);
 	return r;
 }
 

@@ -99,14 +99,17 @@ Test(policy, in_place_never_moves)
 	cr_assert_eq(cdm_policy_in_place.decide(&f).call, CDM_PLACE_HOST);
 }
 
-static struct cdm_call_facts product(double n, uint64_t uses)
+/* A product of matrices of order n after so many others like it. */
+static struct cdm_call_facts product(double n, uint64_t before)
 {
 	struct cdm_call_facts f = {
 		.flops = 2 * n * n * n, .min_work = 1000, .capacity = (size_t)1 << 40, .coherent = true, .operands = 3};
 
 	for (int i = 0; i < 3; i++)
-		f.op[i] = (struct cdm_operand_facts){
-			.bytes = (size_t)(8 * n * n), .span = (size_t)(8 * n * n), .movable = true, .uses = uses};
+		f.op[i] = (struct cdm_operand_facts){.bytes = (size_t)(8 * n * n),
+						     .span = (size_t)(8 * n * n),
+						     .movable = true,
+						     .work = (double)before * f.flops};
 	return f;
 }
 

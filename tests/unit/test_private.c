@@ -29,7 +29,7 @@ static int operate(void *p, size_t len, bool writes, void (*during)(char *dva, s
 		return r;
 	if (during)
 		during(cdm_residency_address(&hold), len);
-	cdm_residency_release(&hold, true);
+	cdm_residency_release(&hold, true, 1e6);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ static int fetch(void *p, size_t len)
 		return -1;
 	int r = cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE));
 	if (!r)
-		cdm_residency_release(&hold, true);
+		cdm_residency_release(&hold, true, 1e6);
 	return r;
 }
 
@@ -129,6 +129,27 @@ static void eviction_of_cold(int hot)
 	for (int i = hot; i < hot + ALL / 2; i++)
 		cr_assert_eq(resident(p[i]), SIZE, "block %d", i);
 	cr_assert(cdm_regions_valid());
+}
+
+/* What has left pays anew (policy/adaptive.c). */
+static void work_since_it_left(void)
+{
+	uint64_t *p = cdm_block_alloc(2 * MIB, 1, false, NULL);
+	struct cdm_region *r = cdm_region_get(cdm_pagemap_get((uintptr_t)p));
+
+	fill(p, 2 * MIB, 9);
+	for (int i = 1; i <= 3; i++) {
+		cr_assert_eq(fetch(p, 2 * MIB), 0);
+		cr_assert_eq(r->work, (uint64_t)i * 1000000);
+	}
+	cr_assert_eq(cdm_residency_make_room(cdm_device.mem->capacity(), cdm_policy_get(CDM_POLICY_FIRST_USE)), 0);
+	cr_assert_eq(resident(p), 0);
+	cr_assert_eq(r->work, 0);
+	cr_assert_eq(fetch(p, 2 * MIB), 0);
+	cr_assert_eq(r->work, 1000000);
+	cr_assert_eq(r->uses, 4);
+	cr_assert(filled(p, 2 * MIB, 9));
+	cdm_block_free(p);
 }
 
 static void eviction(void)
@@ -289,6 +310,7 @@ BOTH(holes, holes())
 BOTH(columns_apart, columns_apart(false))
 BOTH(columns_apart_collapsed, columns_apart(true))
 BOTH(eviction, eviction())
+BOTH(work_since_it_left, work_since_it_left())
 BOTH(eviction_of_the_last_to_come, eviction_of_cold(0))
 BOTH(eviction_of_the_first_to_come, eviction_of_cold(120))
 BOTH(ends_with_the_memory, ends_with_the_memory())
