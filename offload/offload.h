@@ -238,11 +238,13 @@ struct cdm_forward {
 	uint64_t team_least;              /* the least of these */
 };
 extern struct cdm_forward *_Atomic cdm_forward_table; /* by routine; NULL: nothing is forwarded yet */
-/* Readies forwarding, if work flops of small calls are worth what that costs now, and introduces the thread to the libraries. True:
- * the table is there. routine, site: of the call that asks. */
-bool cdm_forward_start(int routine, const void *site, uint64_t work);
-/* Flops of small calls after which a thread asks again; fewer once the libraries are open anyway. */
+/* Readies forwarding, if all threads' small calls have been worth what that costs now, and introduces the thread to the libraries.
+ * True: the table is there. routine, site: of the call that asks. */
+bool cdm_forward_start(int routine, const void *site);
+/* Flops of small calls that are worth it; fewer once the libraries are open anyway. A thread asks every CDM_FORWARD_ASKS-th part of
+ * it, as the others work, too. */
 extern _Atomic uint64_t cdm_forward_ask;
+#define CDM_FORWARD_ASKS 8
 /* The library at path computes as well as the plan's own: it is the same file with the same core type ("": unknown). */
 bool cdm_forward_is_same(const char *path, const char *core);
 

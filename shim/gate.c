@@ -119,7 +119,7 @@ static void decide(struct cdm_slot *slot, const struct cdm_slot *found, const vo
 	if (slot->flags & CDM_SLOT_DECIDED && (self->entered || !(slot->flags & CDM_SLOT_FORWARD)))
 		return;
 	cdm_inside++;
-	bool started = cdm_forward_start(slot->routine, site, self->work);
+	bool started = cdm_forward_start(slot->routine, site);
 	cdm_inside--;
 	if (started && !(slot->flags & CDM_SLOT_DECIDED))
 		cdm_slot_decide(slot, found);

@@ -137,10 +137,11 @@ static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slo
 		return false;
 	if (atomic_load_explicit(&cdm_forward_table, memory_order_relaxed))
 		return true;
-	self->work += work;
-	if (self->work < self->ask)
+	work += atomic_load_explicit(&self->work, memory_order_relaxed);
+	atomic_store_explicit(&self->work, work, memory_order_relaxed);
+	if (work < self->ask)
 		return false;
-	self->ask = self->work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed);
+	self->ask = work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed) / CDM_FORWARD_ASKS;
 	return true;
 }
 

@@ -56,6 +56,14 @@ uint64_t cdm_stats_stays(int kind)
 	return sum;
 }
 
+uint64_t cdm_callers_work(void)
+{
+	uint64_t sum = 0;
+	for (int i = 0; i < callers(); i++)
+		sum += cdm_counted(&cdm_stats.caller[i].work);
+	return sum;
+}
+
 uint64_t cdm_stats_declined(int reason)
 {
 	uint64_t sum = 0;

@@ -67,11 +67,14 @@ enum {
 struct cdm_caller {
 	_Atomic int busy; /* inside a forwarded call (op/forward.h); more than 1 in signal handlers */
 	bool shared;
-	bool entered; /* the libraries of forwarded calls have been told of this thread */
-	uint64_t work,
-		ask; /* flops of small calls that might have been forwarded, and when to ask whether they should be */
+	bool entered;     /* the libraries of forwarded calls have been told of this thread */
+	cdm_counter work; /* flops of small calls that might have been forwarded; the thread itself writes it */
+	uint64_t ask;     /* and at how many to ask whether they should be */
 	cdm_counter n[CDM_STAYS_KINDS][CDM_MAX_ROUTINES];
 } __attribute__((aligned(64)));
+
+/* The flops of all callers' small calls that might have been forwarded. */
+uint64_t cdm_callers_work(void);
 
 /* Cool counters of one routine: calls that were offloaded or timed on the host. Times in nanoseconds. */
 struct cdm_routine_stats {

@@ -100,11 +100,11 @@ static bool open_way(int routine, const void *site, uint64_t work)
 	return table;
 }
 
-/* work: of the calling thread's small calls so far. */
-static bool started(int routine, const void *site, uint64_t work)
+static bool started(int routine, const void *site)
 {
 	if (atomic_load_explicit(&cdm_forward_table, memory_order_acquire))
 		return true;
+	uint64_t work = cdm_callers_work();
 	if (work < atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed) || !cdm_lock_try(&starting))
 		return false;
 	bool open = atomic_load(&cdm_forward_table) || (!failed && open_way(routine, site, work));
@@ -120,7 +120,7 @@ static bool introduce(struct cdm_caller *self)
 }
 
 /* In flight: no fork meets a library half-open; nor does cancellation. */
-bool cdm_forward_start(int routine, const void *site, uint64_t work)
+bool cdm_forward_start(int routine, const void *site)
 {
 	struct cdm_caller *self = cdm_caller_get();
 	int cancel;
@@ -129,7 +129,7 @@ bool cdm_forward_start(int routine, const void *site, uint64_t work)
 		return false;
 	cdm_inflight_enter();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	bool open = started(routine, site, work) && introduce(self);
+	bool open = started(routine, site) && introduce(self);
 	pthread_setcancelstate(cancel, NULL);
 	cdm_inflight_leave();
 	return open;

@@ -2,6 +2,7 @@
  *
  *   quick results SEED CALLS FILE   random calls, legal and illegal ones; results, infos and what xerbla was told go to FILE
  *   quick forks CHILDREN            three threads make small calls while the main thread forks; each child makes some, too
+ *   quick together THREADS CALLS    so many threads make so many small calls each
  *
  * Seeds are printed by the script. The program knows nothing of libcdm.
  */
@@ -376,6 +377,33 @@ static int forks(int children)
 	return failed != 0;
 }
 
+/* ---- together --------------------------------------------------------------------------------------------------- */
+
+static int share;
+
+static void *compute_share(void *wrong)
+{
+	*(int *)wrong = multiply(share);
+	return NULL;
+}
+
+static int together(int threads)
+{
+	enum { MOST_THREADS = 64 };
+	pthread_t thread[MOST_THREADS];
+	int wrong[MOST_THREADS] = {0}, failed = 0;
+
+	if (threads < 1 || threads > MOST_THREADS)
+		return 2;
+	for (int i = 0; i < threads; i++)
+		pthread_create(&thread[i], NULL, compute_share, &wrong[i]);
+	for (int i = 0; i < threads; i++) {
+		pthread_join(thread[i], NULL);
+		failed += wrong[i] != 0;
+	}
+	return failed != 0;
+}
+
 int main(int argc, char **argv)
 {
 	table[2][HERK] = cherk_, table[3][HERK] = zherk_;
@@ -384,5 +412,8 @@ int main(int argc, char **argv)
 		return results((uint32_t)strtoul(argv[2], NULL, 0), atoi(argv[3]), argv[4]);
 	if (argc == 3 && !strcmp(argv[1], "forks"))
 		return forks(atoi(argv[2]));
+	share = argc == 4 ? atoi(argv[3]) : 0;
+	if (argc == 4 && !strcmp(argv[1], "together"))
+		return together(atoi(argv[2]));
 	return 2;
 }

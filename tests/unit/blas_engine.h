@@ -235,9 +235,9 @@ void cdm_call_host_end(int routine, uint64_t begun)
 _Atomic uint64_t cdm_quick_limit;
 _Atomic uint64_t cdm_forward_ask;
 struct cdm_forward *_Atomic cdm_forward_table;
-bool cdm_forward_start(int routine, const void *site, uint64_t work)
+bool cdm_forward_start(int routine, const void *site)
 {
-	(void)routine, (void)site, (void)work;
+	(void)routine, (void)site;
 	return false;
 }
 bool cdm_forward_is_same(const char *path, const char *core)
