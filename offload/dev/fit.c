@@ -9,7 +9,8 @@ int cdm_fit_threads(const struct cdm_fit *fit, int want)
 
 static void shrink(struct cdm_fit *fit, int want)
 {
-	fit->strikes = fit->calm = 0;
+	fit->strikes = fit->calls = 0;
+	fit->calm = 0;
 	if (cdm_fit_threads(fit, want) > 1)
 		fit->halvings++;
 	fit->patience = fit->patience ? fit->patience * 2 : CDM_FIT_PATIENCE;
@@ -19,6 +20,7 @@ static void shrink(struct cdm_fit *fit, int want)
 
 static void grow(struct cdm_fit *fit)
 {
+	fit->calls = 0;
 	fit->calm = 0;
 	if (fit->halvings)
 		fit->halvings--;
@@ -26,16 +28,18 @@ static void grow(struct cdm_fit *fit)
 		fit->patience = 0; /* all threads, and all is well: what was has been forgotten */
 }
 
-void cdm_fit_observe(struct cdm_fit *fit, int want, bool disturbed)
+void cdm_fit_observe(struct cdm_fit *fit, int want, enum cdm_fit_seen seen, uint64_t wall)
 {
-	if (disturbed) {
+	if (seen != CDM_FIT_CALM) {
+		fit->calls = 0;
 		fit->calm = 0;
-		if (++fit->strikes >= CDM_FIT_STRIKES)
+		if (seen == CDM_FIT_DISTURBED && ++fit->strikes >= CDM_FIT_STRIKES)
 			shrink(fit, want);
 		return;
 	}
 	fit->strikes = 0;
-	if (++fit->calm >= (fit->patience ? fit->patience : CDM_FIT_PATIENCE))
+	fit->calm += wall;
+	if (++fit->calls >= 2 && fit->calm >= (fit->patience ? fit->patience : CDM_FIT_PATIENCE))
 		grow(fit);
 }
 

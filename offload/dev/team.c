@@ -18,8 +18,8 @@ static _Atomic int alone;   /* calls that run on one thread */
 static _Atomic int waiting; /* for the team */
 static _Atomic bool lost;   /* whoever has the team has kept it for so long that he may have left by longjmp */
 static struct cdm_fit fit;
-static float pace[CDM_TEAM_KINDS]; /* of calls that had the team */
-static cdm_lock fit_lock;          /* guards both */
+static float pace[2][CDM_TEAM_KINDS]; /* of calls that were alone; that had the team */
+static cdm_lock fit_lock;             /* guards both */
 
 static uint64_t cpu_ns(void)
 {
@@ -126,13 +126,13 @@ bool cdm_team_insist(struct cdm_seat *seat)
 static void observe(const struct cdm_seat *seat)
 {
 	uint64_t wall = cdm_now_ns() - seat->wall;
-	bool disturbed = seat->cpu && cdm_fit_starved(wall, cpu_ns() - seat->cpu);
+	bool team = seat->threads > 1, starved = seat->cpu && cdm_fit_starved(wall, cpu_ns() - seat->cpu);
 
 	if (!cdm_lock_try(&fit_lock))
 		return;
-	if (seat->threads > 1)
-		disturbed |= cdm_fit_slow(&pace[seat->kind], seat->flops, wall);
-	cdm_fit_observe(&fit, seat->want, disturbed);
+	bool slow = cdm_fit_slow(&pace[team][seat->kind], seat->flops, wall);
+	enum cdm_fit_seen seen = starved || (slow && team) ? CDM_FIT_DISTURBED : slow ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
+	cdm_fit_observe(&fit, seat->want, seen, wall);
 	cdm_lock_drop(&fit_lock);
 }
 

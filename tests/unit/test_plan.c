@@ -64,10 +64,13 @@ Test(plan, simple_plans_are_valid)
 
 /* ---- threads that fit */
 
+/* Calls of a millisecond. */
 static void calls(struct cdm_fit *fit, int n, int want, double share)
 {
+	bool starved = cdm_fit_starved(1000000, (uint64_t)(share * 1000000));
+
 	while (n--)
-		cdm_fit_observe(fit, want, cdm_fit_starved(1000000, (uint64_t)(share * 1000000)));
+		cdm_fit_observe(fit, want, starved ? CDM_FIT_DISTURBED : CDM_FIT_CALM, 1000000);
 }
 
 Test(fit, undisturbed_calls_keep_all_threads)
@@ -92,7 +95,7 @@ Test(fit, starved_teams_shrink_and_come_back)
 	calls(&fit, 200, 8, 0.5);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 1);
 	cr_assert_eq(cdm_fit_threads(&fit, 0), 1);
-	calls(&fit, 3 * CDM_FIT_PATIENCE_MAX, 8, 1);
+	calls(&fit, 3 * CDM_FIT_PATIENCE_MAX / 1000000, 8, 1);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 8);
 }
 
@@ -109,6 +112,24 @@ Test(fit, patience_grows_with_each_failure)
 	}
 	cr_assert_gt(until[1], until[0]);
 	cr_assert_gt(until[2], until[1]);
+}
+
+/* Threads that take turns of some milliseconds on a CPU: whatever the calls, no while without a disturbance is long enough. */
+Test(fit, where_threads_outnumber_cpus_the_team_stays_small)
+{
+	struct cdm_fit fit = {0};
+
+	calls(&fit, 2, 2, 0.5);
+	for (int turn = 0; turn < 1000; turn++) {
+		for (int i = 0; i < 40; i++)
+			cdm_fit_observe(&fit, 2, CDM_FIT_CALM, 100000);
+		cdm_fit_observe(&fit, 2, CDM_FIT_RESTLESS, 4000000);
+		cr_assert_eq(cdm_fit_threads(&fit, 2), 1, "turn %d", turn);
+	}
+	cdm_fit_observe(&fit, 2, CDM_FIT_CALM, 1000000000); /* one call proves little, however long */
+	cr_assert_eq(cdm_fit_threads(&fit, 2), 1);
+	cdm_fit_observe(&fit, 2, CDM_FIT_CALM, 1);
+	cr_assert_eq(cdm_fit_threads(&fit, 2), 2);
 }
 
 Test(fit, slow_calls_are_seen_by_their_pace)
