@@ -7,7 +7,7 @@
  *	3. the winner's threads: all allowed CPUs, half of them, and so on down to 1.
  *	4. the survey: the finalists, with one thread and with the team, at points that stand for the classes of the plan. For a
  *	   program that waits, double and square shapes stand for all; `cdm calibrate` takes a minute for everything.
- *	5. the crossover: the work from which dispatching is a small part of the call.
+ *	5. the crossover: the work from which dispatching is a small part of the call, by the survey's times.
  */
 #include "tools/calibrate.h"
 
@@ -270,45 +270,27 @@ static void survey(void)
 
 /* ---- 5: the crossover ------------------------------------------------------------------------------- */
 
-/* Flops of the smallest call that takes CDM_DISPATCH_SHARE dispatch overheads, and that the chosen number of threads
- * does not make more than a quarter slower than one thread. Between two orders: by the rate of the smaller. */
+/* Flops of a call that takes CDM_DISPATCH_SHARE dispatch overheads. */
 static double crossover(void)
 {
-	static const int orders[] = {32, 48, 64, 96, 128, 192, 256};
 	const double enough = CDM_DISPATCH_SHARE * CDM_DISPATCH_S;
-	int threads = cal.threads;
-	double before = 0, guess = enough * 1e6 * (double)cal.choice.mflops;
+	double flops = survey_flops(&cal.survey, enough);
 
-	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
-		double t = measure_dgemm(&cal.best->m, orders[i], threads, 1000, cal.hard);
-		if (t < 0)
-			return guess;
-		double one = threads == 1 || t < enough ? t : measure_dgemm(&cal.best->m, orders[i], 1, 1000, cal.hard);
-		if (t >= enough && t <= 1.25 * one) {
-			double at = enough / t * flops(orders[i]);
-			return at > before ? at : before;
-		}
-		before = flops(orders[i]);
-	}
-	return before;
+	return flops > 0 ? flops : enough * 1e6 * (double)cal.choice.mflops;
 }
 
 /* ---- the whole -------------------------------------------------------------------------------------- */
 
-/* All processes have ended when the machine's use is asked for, so the winner is started again for the crossover. */
+/* All processes have ended when the machine's use is asked for. */
 static void fill_choice(bool forced, double busy)
 {
-	struct measured *m = &cal.best->m;
-
 	climb_down(forced);
 	choose_threads();
 	survey();
 	end_all();
 	cal.choice.provisional = cal.survey.disturbed = disturbed(busy);
 	survey_plan(&cal.survey, &cal.choice.plan);
-	measure_start(m, m->library, cal.choice.plan.setting[0].core, cal.threads, cal.hard);
 	cal.choice.crossover = (uint64_t)crossover();
-	measure_end(m);
 }
 
 /* threads: CDM_THREADS or the like, 0: automatic. detailed: somebody waits for all of it. 0, or -ENOENT: no library could be

@@ -183,6 +183,24 @@ void survey_run(struct survey *s)
 			survey_class(s, size, resume[pass], &so_far);
 }
 
+/* Between two classes both work and time grow by powers. */
+double survey_flops(const struct survey *s, double seconds)
+{
+	const float(*square)[SURVEY_MAX] = s->seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE];
+	double work = 0, time = 0;
+
+	for (int size = 0; size < CDM_CLASSES && time < seconds; size++) {
+		double t = best_of(s, square[size]), w = cdm_plan_work(size);
+		if (isinf(t))
+			continue;
+		if (work > 0 && t >= seconds && t > time)
+			return work * pow(w / work, log(seconds / time) / log(t / time));
+		work = w;
+		time = t;
+	}
+	return work > 0 ? work * seconds / time : 0;
+}
+
 /* ---- choosing ----------------------------------------------------------------------------------------- */
 
 /* Calls fn for every point that was measured. */

@@ -27,6 +27,8 @@ struct survey {
 };
 
 void survey_run(struct survey *s);
+/* The work of a square product, in double, that takes the fastest candidate so long. 0: nothing was measured. */
+double survey_flops(const struct survey *s, double seconds);
 /* The settings worth having, at most CDM_SETTINGS, and who computes what. */
 void survey_plan(const struct survey *s, struct cdm_plan *plan);
 /* The shape that stands for a class. False: the family has no such aspect. */

@@ -106,6 +106,10 @@ static void nothing_offloaded(enum cdm_decline why)
 		threshold_set(i, UINT64_MAX);
 }
 
+/* Where one thread is best, calls go to the same library either way, and forwarded they cost less: while that is a percent or two
+ * of the call, and although calibration may have met a slow moment. */
+#define FORWARD_REACH 2
+
 /* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
  * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier; levels 1 and 2 pay only then. */
 static void set_crossover(const struct cdm_call *call)
@@ -116,7 +120,7 @@ static void set_crossover(const struct cdm_call *call)
 	threshold_set(CDM_LEVEL_MATRIX, (uint64_t)(slow ? flops / CDM_REFERENCE_SPEED : flops));
 	if (slow)
 		threshold_set(CDM_LEVEL_VECTOR, STREAMING_WORK);
-	cdm_forward_limit((uint64_t)flops);
+	cdm_forward_limit((uint64_t)(flops * FORWARD_REACH));
 }
 
 /* At exit, before libraries end: OpenBLAS joins its threads then, for ever if one of the program's other threads is in the

@@ -163,3 +163,19 @@ Test(calibrate, a_team_that_is_never_better_has_what_was_not_measured)
 	cr_assert_gt(team_from(&s), cdm_plan_work(MEASURED - 2));
 	cr_assert_lt(team_from(&s), cdm_plan_work(MEASURED - 1));
 }
+
+/* ---- from which work on calls are offloaded -------------------------------------------------------------- */
+
+Test(calibrate, work_of_a_time)
+{
+	struct survey s = survey_of(1), none = {.candidates = 4};
+
+	cr_assert_eq(survey_flops(&none, 1e-6), 0);
+	/* One thread's times, which grow as the work does, up to where the team's are shorter. */
+	cr_assert_float_eq(survey_flops(&s, 5e-6), 5e-6 * 1e10, 10);
+	cr_assert_float_eq(survey_flops(&s, 1e-9), 1e-9 * 1e10, 1e-3, "less than was measured");
+	cr_assert_gt(survey_flops(&s, 1), 0.9 * 2e10, "more");
+	cr_assert_leq(survey_flops(&s, 1), 2e10);
+	double team = survey_flops(&s, 300e-6);
+	cr_assert_float_eq(team / 2e10 + 10e-6, 300e-6, 10e-6);
+}
