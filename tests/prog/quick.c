@@ -2,7 +2,7 @@
  *
  *   quick results SEED CALLS FILE   random calls, legal and illegal ones; results, infos and what xerbla was told go to FILE
  *   quick forks CHILDREN            three threads make small calls while the main thread forks; each child makes some, too
- *   quick together THREADS CALLS    so many threads make so many small calls each
+ *   quick turns THREADS CALLS       so many threads make so many small calls each, one thread after the other
  *
  * Seeds are printed by the script. The program knows nothing of libcdm.
  */
@@ -377,7 +377,7 @@ static int forks(int children)
 	return failed != 0;
 }
 
-/* ---- together --------------------------------------------------------------------------------------------------- */
+/* ---- in turns --------------------------------------------------------------------------------------------------- */
 
 static int share;
 
@@ -387,19 +387,14 @@ static void *compute_share(void *wrong)
 	return NULL;
 }
 
-static int together(int threads)
+static int in_turns(int threads)
 {
-	enum { MOST_THREADS = 64 };
-	pthread_t thread[MOST_THREADS];
-	int wrong[MOST_THREADS] = {0}, failed = 0;
+	int failed = 0;
 
-	if (threads < 1 || threads > MOST_THREADS)
-		return 2;
-	for (int i = 0; i < threads; i++)
-		pthread_create(&thread[i], NULL, compute_share, &wrong[i]);
 	for (int i = 0; i < threads; i++) {
-		pthread_join(thread[i], NULL);
-		failed += wrong[i] != 0;
+		pthread_t thread;
+		int wrong = 0;
+		failed += pthread_create(&thread, NULL, compute_share, &wrong) || pthread_join(thread, NULL) || wrong;
 	}
 	return failed != 0;
 }
@@ -413,7 +408,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "forks"))
 		return forks(atoi(argv[2]));
 	share = argc == 4 ? atoi(argv[3]) : 0;
-	if (argc == 4 && !strcmp(argv[1], "together"))
-		return together(atoi(argv[2]));
+	if (argc == 4 && !strcmp(argv[1], "turns"))
+		return in_turns(atoi(argv[2]));
 	return 2;
 }

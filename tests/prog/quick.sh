@@ -21,9 +21,9 @@ LD_PRELOAD=$lib "$quick" forks 300 || fail "forks: exit status $?"
 report "$tmp/r.json" 'r["calls"]["forwarded"] > 1000' || fail "forks: nothing was forwarded"
 
 # No thread has the work by itself that a library is worth, all of them have.
-LD_PRELOAD=$lib "$quick" together 8 2000 || fail "together: exit status $?"
-report "$tmp/r.json" 'r["calls"]["forwarded"] > 1000' || fail "together: nothing was forwarded"
-LD_PRELOAD=$lib "$quick" together 1 2000 || fail "a thread alone: exit status $?"
+LD_PRELOAD=$lib "$quick" turns 8 2000 || fail "turns: exit status $?"
+report "$tmp/r.json" 'r["calls"]["forwarded"] > 1000' || fail "turns: nothing was forwarded"
+LD_PRELOAD=$lib "$quick" turns 1 2000 || fail "a thread alone: exit status $?"
 report "$tmp/r.json" 'r["calls"]["forwarded"] == 0' || fail "a thread alone: a library was opened for little work"
 
 # A program that has nothing but large calls of level 2, none of which is worth opening a library for.
