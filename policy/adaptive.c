@@ -3,8 +3,9 @@
 /* Memory moves to the device when the device's work with it has paid for the move. Whether a move gains anything shows afterwards
  * only, and a program that is done with a matrix after one call loses all of it. So the device uses an operand where it is until its
  * calls have taken PAID times as long as the move will: if nothing comes then, 1 / PAID of the device's time is lost (the argument
- * of renting until the rent has bought the house, with a landlord who asks for little). What has left the device, evicted or because
- * the CPU touched it, pays anew. That is for one operand: a call that moves several counts for each of them.
+ * of renting until the rent has bought the house, with a landlord who asks for little). What is paid for is spent: the next move into
+ * the same region needs as much work again, so memory that the device evicts soon stays away. The work counts for each region of
+ * a call, and the call's bytes for all of them.
  * A device that cannot reach the program's memory has no such choice: first-use.
  *
  * In flops, as policies have no clock: an emulated device computes 30 to 60 flops in the time that the move of a byte takes at 2 to

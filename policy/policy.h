@@ -22,7 +22,7 @@ struct cdm_operand_facts {
 	bool movable;    /* its memory can move at all */
 	bool reads, writes;
 	bool scratch; /* workspace, of no value before or after the call */
-	double work;  /* flops of earlier device operations with its region, since it last left the device */
+	double work; /* flops of earlier device operations with its region, since any of that last came to the device */
 };
 
 struct cdm_call_facts {

@@ -5,6 +5,7 @@
 
 #define FINALISTS 4
 #define FAR_BEHIND 0.25 /* of the best at the small order */
+#define ALONE 4.0       /* by which a library without LAPACK must be faster than those with it */
 
 /* The best of all, or of those with LAPACK. */
 static double best_of(const struct contender *list, int n, bool lapack)
@@ -43,7 +44,7 @@ static bool measured(const struct contender *c)
 
 static double score(const struct contender *c)
 {
-	return pow(c->small, 0.25) * pow(c->large, 0.75);
+	return (c->m.lapack ? 1 : ALONE) * pow(c->small, 0.25) * pow(c->large, 0.75);
 }
 
 struct contender *rank_first(struct contender *list, int n)
@@ -52,9 +53,7 @@ struct contender *rank_first(struct contender *list, int n)
 
 	for (int i = 0; i < n; i++) {
 		struct contender *c = &list[i];
-		if (!measured(c) || (first && first->m.lapack && !c->m.lapack))
-			continue;
-		if (!first || c->m.lapack != first->m.lapack || score(c) < score(first))
+		if (measured(c) && (!first || score(c) < score(first)))
 			first = c;
 	}
 	return first;

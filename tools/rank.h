@@ -1,7 +1,7 @@
 /* Which of the measured libraries goes on, and which is the plan's first: pure functions of what was measured.
  *
- * A library without LAPACK (BLIS) is never the first while one with LAPACK goes: factorizations would stay with the program's own
- * library, for a gain that is noise on a busy machine. Where its products are faster, the survey adds it to the plan.
+ * A library without LAPACK (BLIS) is not the first unless all with LAPACK are several times slower: factorizations would stay with the
+ * program's own library, for a gain that is noise on a busy machine. Where its products are faster, the survey adds it to the plan.
  */
 #ifndef CDM_TOOLS_RANK_H
 #define CDM_TOOLS_RANK_H

@@ -183,18 +183,18 @@ void survey_run(struct survey *s)
 			survey_class(s, size, resume[pass], &so_far);
 }
 
-/* Between two classes both work and time grow by powers. */
+/* Between two classes both work and time grow by powers. From above, as what is disturbed seems to take longer. */
 double survey_flops(const struct survey *s, double seconds)
 {
 	const float(*square)[SURVEY_MAX] = s->seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE];
-	double work = 0, time = 0;
+	double work = 0, time = 0; /* of the class above */
 
-	for (int size = 0; size < CDM_CLASSES && time < seconds; size++) {
+	for (int size = CDM_CLASSES - 1; size >= 0; size--) {
 		double t = best_of(s, square[size]), w = cdm_plan_work(size);
 		if (isinf(t))
 			continue;
-		if (work > 0 && t >= seconds && t > time)
-			return work * pow(w / work, log(seconds / time) / log(t / time));
+		if (t < seconds)
+			return work > 0 ? w * pow(work / w, log(seconds / t) / log(time / t)) : w * seconds / t;
 		work = w;
 		time = t;
 	}

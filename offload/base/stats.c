@@ -80,8 +80,10 @@ uint64_t cdm_stats_declined(int reason)
 void cdm_stats_after_fork(void)
 {
 	/* The child's only thread; memory that nobody has touched stays so. */
-	for (int i = 0; i < callers(); i++)
+	for (int i = 0; i < callers(); i++) {
 		memset(cdm_stats.caller[i].n, 0, sizeof(cdm_stats.caller[i].n));
+		cdm_stats.caller[i].work = cdm_stats.caller[i].ask = 0;
+	}
 	memset(cdm_stats.shard, 0, sizeof(cdm_stats.shard));
 	memset(&cdm_stats.routine, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, routine));
 	cdm_stats.start_ns = cdm_now_ns();

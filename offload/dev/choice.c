@@ -238,9 +238,11 @@ static int parse_line(struct parsed *p, const char *line, size_t len)
 	return number((struct word){at, (size_t)(end - at)}, n ? 10 : 16, &p->number[n]);
 }
 
+#define MOST_CROSSOVER 1000000000000000u /* flops */
+
 static bool complete(const struct parsed *p)
 {
-	return p->seen == (1u << NUMBERS) - 1 && cdm_plan_is_valid(&p->c.plan);
+	return p->seen == (1u << NUMBERS) - 1 && p->number[2] <= MOST_CROSSOVER && cdm_plan_is_valid(&p->c.plan);
 }
 
 /* The lines up to "end". */

@@ -240,10 +240,12 @@ static int setting_for(const struct cdm_call *c, bool alone)
 				alone);
 }
 
-/* Calls of a routine and a class of work are alike. */
+/* Calls of a routine, an aspect and a class of work are alike. */
 static int kind_of(const struct cdm_call *c)
 {
-	return c->routine * CDM_CLASSES + cdm_plan_class(c->flops);
+	int family = blas.family[c->routine], aspect = family < 0 ? CDM_SQUARE : (int)cdm_plan_aspect_of(c, family);
+
+	return (c->routine * CDM_CLASSES + cdm_plan_class(c->flops)) * CDM_ASPECTS + aspect;
 }
 
 /* What lacks the routine, or cannot be opened, is not for the call. */

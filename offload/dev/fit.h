@@ -16,19 +16,20 @@
 #define CDM_FIT_SLOW 6             /* times the best pace of calls like it: shapes and options make 2 or 3 */
 #define CDM_FIT_FORGET 1.01        /* by which a pace that is not reached is believed less, call by call */
 #define CDM_FIT_STRIKES 2          /* such calls in a row, before the team shrinks */
+#define CDM_FIT_TURN 2000000u      /* ns, somewhat less than the kernel gives a thread at a time */
 #define CDM_FIT_PATIENCE 10000000u /* ns of undisturbed calls, two at least, before it grows again */
 #define CDM_FIT_PATIENCE_MAX 640000000u
 
 /* Zero is the start: as many threads as are asked for. */
 struct cdm_fit {
 	int halvings;            /* of the threads asked for */
-	int strikes, calls;      /* in a row: disturbed ones; undisturbed ones */
+	int strikes, calls;      /* disturbed ones, undisturbed ones since the last of the other kind */
 	uint64_t calm, patience; /* ns */
 };
 
 enum cdm_fit_seen {
 	CDM_FIT_CALM,
-	CDM_FIT_RESTLESS,  /* a call on one thread was slow: no while has passed */
+	CDM_FIT_RESTLESS,  /* a call on one thread has lost a turn on its CPU: no while has passed */
 	CDM_FIT_DISTURBED, /* others were in its way */
 };
 

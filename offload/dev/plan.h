@@ -44,7 +44,8 @@ struct cdm_setting {
 typedef uint8_t cdm_plan_table[CDM_FAMILIES][4][CDM_ASPECTS][CDM_CLASSES];
 
 struct cdm_plan {
-	struct cdm_setting setting[CDM_SETTINGS]; /* [0]: the best for large work, with all its threads */
+	struct cdm_setting setting
+		[CDM_SETTINGS]; /* [0]: the best for large work, with all its threads; of those with LAPACK, if there are such */
 	int settings;
 	cdm_plan_table team;  /* of the settings with all threads */
 	cdm_plan_table alone; /* of the settings with one thread */

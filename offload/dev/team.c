@@ -130,7 +130,9 @@ static void observe(const struct cdm_seat *seat)
 
 	if (!cdm_lock_try(&fit_lock))
 		return;
-	bool slow = cdm_fit_slow(&pace[team][seat->kind], seat->flops, wall);
+	float *best = &pace[team][seat->kind];
+	bool slow =
+		cdm_fit_slow(best, seat->flops, wall) && (team || (double)wall - *best * seat->flops > CDM_FIT_TURN);
 	enum cdm_fit_seen seen = starved || (slow && team) ? CDM_FIT_DISTURBED : slow ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
 	cdm_fit_observe(&fit, seat->want, seen, wall);
 	cdm_lock_drop(&fit_lock);

@@ -25,7 +25,7 @@ struct cdm_seat {
 	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
 };
 
-#define CDM_TEAM_KINDS (CDM_MAX_ROUTINES * CDM_CLASSES)
+#define CDM_TEAM_KINDS (CDM_MAX_ROUTINES * CDM_CLASSES * CDM_ASPECTS)
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
 void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops);

@@ -65,7 +65,7 @@ struct cdm_region {
 	_Atomic size_t born;       /* of these, bytes that came with a reused block and were never copied */
 	const void *site;          /* who allocated it */
 	_Atomic uint64_t uses;     /* by device operations */
-	_Atomic uint64_t work;     /* flops of these, since it last left the device */
+	_Atomic uint64_t work;     /* flops of these, since any of it last came to the device */
 	_Atomic uint64_t last_use; /* cdm_tick() of the last */
 	uint64_t moved;            /* bytes copied to the device over its life */
 	_Atomic size_t spare;      /* a block in use: free bytes behind it (spare.h) */

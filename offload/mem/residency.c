@@ -273,11 +273,14 @@ static int fetch_claimed(struct cdm_hold *h, const struct cdm_policy *policy)
 	span_of(h, &from, &to);
 	struct cdm_tally t = cdm_pagemap_tally(from, to);
 	bool first = !r->resident;
-	int e = make_room(to - from - t.device - t.shared, policy);
+	size_t missing = to - from - t.device - t.shared;
+	int e = make_room(missing, policy);
 	if (!e)
 		e = cdm_transit_out(r, from, to, h->writes);
 	if (!e && first)
 		cdm_thrash_arrived(r);
+	if (!e && missing)
+		atomic_store_explicit(&r->work, 0, memory_order_relaxed);
 	/* What the mechanism cannot handle today it cannot tomorrow: not tried again on every call. */
 	if (e == -EINVAL || e == -EPERM || e == -EFAULT)
 		r->movable = false;

@@ -50,7 +50,7 @@ void *cdm_residency_address(const struct cdm_hold *hold);
 bool cdm_residency_away(uintptr_t base, size_t len);
 /* Keeps the region from eviction without moving it. */
 void cdm_residency_hold(struct cdm_hold *hold);
-/* used: the device operation took place, and was so much work. */
+/* used: the device operation took place, and was so much work that no other hold on the region counts. */
 void cdm_residency_release(struct cdm_hold *hold, bool used, double flops);
 
 /* Brings the range home. 0 or a negative errno. */

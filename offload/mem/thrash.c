@@ -28,7 +28,6 @@ void cdm_thrash_left(struct cdm_region *r, bool copied)
 	if (!f->away) /* the rest of a region that has begun to leave */
 		return;
 	f->away = false;
-	atomic_store_explicit(&r->work, 0, memory_order_relaxed);
 	bool in_vain = copied && atomic_load_explicit(&r->uses, memory_order_relaxed) - f->arrived <= 1;
 	f->thrash = in_vain ? f->thrash + 1 : 0;
 	if (f->thrash < TRIPS)

@@ -106,8 +106,8 @@ static void nothing_offloaded(enum cdm_decline why)
 		threshold_set(i, UINT64_MAX);
 }
 
-/* Where one thread is best, calls go to the same library either way, and forwarded they cost less: while that is a percent or two
- * of the call, and although calibration may have met a slow moment. */
+/* Where one thread is best, calls go to a library of one thread either way, and forwarded they cost less: while that is a percent or
+ * two of the call, and although calibration may have met a slow moment. */
 #define FORWARD_REACH 2
 
 /* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude

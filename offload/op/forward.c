@@ -29,6 +29,7 @@ static uint64_t limit;      /* cdm_quick_limit while the way is open */
 static _Atomic bool closed; /* a fork is going on */
 static cdm_lock starting;   /* one thread fills in the table */
 static bool failed;         /* guarded by starting: nothing is ever forwarded */
+static uint64_t next_try;   /* guarded by starting: the work from which it makes sense to try again */
 static bool registered;     /* for membarrier(2) */
 
 /* Without the kernel's help a visitor and who closes could miss each other. */
@@ -107,7 +108,9 @@ static bool started(int routine, const void *site)
 	uint64_t work = cdm_callers_work();
 	if (work < atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed) || !cdm_lock_try(&starting))
 		return false;
-	bool open = atomic_load(&cdm_forward_table) || (!failed && open_way(routine, site, work));
+	bool open = atomic_load(&cdm_forward_table) || (!failed && work >= next_try && open_way(routine, site, work));
+	if (!open && work >= next_try)
+		next_try = work + atomic_load_explicit(&cdm_forward_ask, memory_order_relaxed);
 	cdm_lock_drop(&starting);
 	return open;
 }
@@ -182,6 +185,7 @@ void cdm_forward_child(bool may)
 		if (&cdm_stats.caller[i] != cdm_caller_self && cdm_stats.caller[i].busy)
 			cdm_stats.caller[i].busy = 0; /* a thread that is not here */
 	cdm_lock_reset(&starting);
+	next_try = 0;
 	if (!may)
 		limit = 0;
 	else if (registered) /* whether or not the kernel has copied that */

@@ -167,10 +167,18 @@ static int operands_place(struct op *op, const struct cdm_policy *policy, bool s
 	return r;
 }
 
+static bool counted_before(const struct op *op, int i)
+{
+	for (int j = 0; j < i; j++)
+		if (op->hold[j].region == op->hold[i].region)
+			return true;
+	return false;
+}
+
 static void operands_release(struct op *op, bool used)
 {
 	for (int i = 0; i < op->call->operands; i++)
-		cdm_residency_release(&op->hold[i], used, op->call->flops);
+		cdm_residency_release(&op->hold[i], used, counted_before(op, i) ? 0 : op->call->flops);
 }
 
 /* Staged results go home. 0, or -EIO: one cannot be brought home. */

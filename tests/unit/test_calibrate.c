@@ -10,14 +10,17 @@ static struct contender of(bool lapack, double small, double large)
 	return (struct contender){.m = {.lapack = lapack, .pid = 1}, .small = small, .large = large};
 }
 
-/* However much faster it seems: on a busy machine it does, and factorizations would stay on the host. */
+/* Much faster as it seems: on a busy machine it does, and factorizations would stay on the host. */
 Test(calibrate, a_library_without_lapack_is_not_first)
 {
-	struct contender list[] = {of(false, 1, 10), of(true, 30, 200), of(true, 20, 100)};
+	struct contender list[] = {of(false, 1, 10), of(true, 3.9, 39), of(true, 3, 30)};
 
 	cr_assert_eq(rank_first(list, 3), &list[2]);
 	list[2].large = 0; /* not measured */
 	cr_assert_eq(rank_first(list, 3), &list[1]);
+	list[1].large = 50; /* no use for anything */
+	cr_assert_eq(rank_first(list, 3), &list[0]);
+	list[1].large = 39;
 	list[1].m.pid = 0; /* ended */
 	cr_assert_eq(rank_first(list, 3), &list[0], "nobody else is left");
 	list[0].small = 0;

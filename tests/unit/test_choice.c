@@ -146,6 +146,7 @@ Test(choice, bad_fields)
 		("cdm-choice 3\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
 		("cdm-choice 3\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
 		HEAD "setting 1 - /l\nother 1\n" TAIL,
+		HEAD "setting 1 - /l\nmflops 1\ncrossover 9223372036854775808\ndetailed 0\nprovisional 0\nend\n",
 	};
 	struct cdm_choice c;
 
