@@ -229,23 +229,27 @@ static void *blas_entry(int routine)
 	return blas_supports(routine) && !blas.instance[0].lib.wide ? blas.instance[0].entry[routine] : NULL;
 }
 
-static int setting_for(const struct cdm_call *c, bool alone)
+static enum cdm_aspect aspect_of(const struct cdm_call *c)
+{
+	int family = blas.family[c->routine];
+
+	return family < 0 ? CDM_SQUARE : cdm_plan_aspect_of(c, family);
+}
+
+static int setting_for(const struct cdm_call *c, enum cdm_aspect aspect, bool alone)
 {
 	int family = blas.family[c->routine];
 	const struct cdm_plan *plan = &blas.choice.plan;
 
 	if (family < 0) /* not measured: as the largest products */
 		return alone ? plan->alone[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][CDM_CLASSES - 1] : 0;
-	return cdm_plan_setting(plan, family, cdm_routines[c->routine].type, cdm_plan_aspect_of(c, family), c->flops,
-				alone);
+	return cdm_plan_setting(plan, family, cdm_routines[c->routine].type, aspect, c->flops, alone);
 }
 
 /* Calls of a routine, an aspect and a class of work are alike. */
-static int kind_of(const struct cdm_call *c)
+static int kind_of(const struct cdm_call *c, enum cdm_aspect aspect)
 {
-	int family = blas.family[c->routine], aspect = family < 0 ? CDM_SQUARE : (int)cdm_plan_aspect_of(c, family);
-
-	return (c->routine * CDM_CLASSES + cdm_plan_class(c->flops)) * CDM_ASPECTS + aspect;
+	return (c->routine * CDM_CLASSES + cdm_plan_class(c->flops)) * CDM_ASPECTS + (int)aspect;
 }
 
 /* What lacks the routine, or cannot be opened, is not for the call. */
@@ -270,9 +274,9 @@ static int run_in(struct instance *i, struct cdm_call *c)
  * one computes them. */
 #define WORTH_OPENING 300000000u
 
-static int best_setting(const struct cdm_call *c)
+static int best_setting(const struct cdm_call *c, enum cdm_aspect aspect)
 {
-	int n = setting_for(c, false);
+	int n = setting_for(c, aspect, false);
 	struct instance *i = &blas.instance[n];
 
 	if (atomic_load_explicit(&i->state, memory_order_relaxed) == CLOSED) {
@@ -284,9 +288,9 @@ static int best_setting(const struct cdm_call *c)
 }
 
 /* The library that has the team, and its threads if the plan wants several. Opened by who holds nothing (team.h). */
-static struct instance *choose_team(const struct cdm_call *c, int *want)
+static struct instance *choose_team(const struct cdm_call *c, enum cdm_aspect aspect, int *want)
 {
-	int best = best_setting(c);
+	int best = best_setting(c, aspect);
 
 	*want = blas.choice.plan.setting[best].threads;
 	struct instance *i = *want > 1 ? choose(c, best) : NULL;
@@ -301,11 +305,12 @@ static int run_planned(struct cdm_call *c)
 {
 	struct cdm_seat seat;
 	int want, ret = -EAGAIN;
-	struct instance *i = choose_team(c, &want);
+	enum cdm_aspect aspect = aspect_of(c);
+	struct instance *i = choose_team(c, aspect, &want);
 
-	cdm_team_enter(&seat, want, kind_of(c), c->flops);
+	cdm_team_enter(&seat, want, kind_of(c, aspect), c->flops);
 	if (seat.threads == 1)
-		i = choose(c, setting_for(c, true));
+		i = choose(c, setting_for(c, aspect, true));
 	else if (i->lib.most > 1 && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);
 	bool exclusive = i && (seat.threads > 1 || i->lib.most == 1);
