@@ -39,6 +39,9 @@ bool cdm_tiny_usable(void)
  *	cpotrf  1.1  1.0  1.3  1.6  1.6  1.9  2.1  2.0  2.1  1.8  2.1     75  198  644 1371 1696
  *	zpotrf  1.2  1.0  1.3  1.5  1.0  1.2  1.3  1.5  1.2  1.1  1.0     66  162  758 1787 3599
  *
+ * spotrf and dpotrf of orders 1 to 4 are as they were before factor_scalars() (cholesky.h): a call of dpotrf of order 4 takes 43 ns
+ * since, 67 before, 34 in ATLAS.
+ *
  * Thin ones, s d c z:
  *	gemm (m n k)  32 4 4	 1.2 1.3 1.2 1.0   4 32 4   1.3 1.8 1.5 1.5   4 4 32   1.4 1.8 1.6 1.5
  *		      128 8 8	 1.0 0.9 1.0 0.9   8 128 8  1.4 1.1 1.3 1.2   8 8 128  1.3 1.3 1.3 1.2
