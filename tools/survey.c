@@ -31,41 +31,54 @@ enum {
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
 #define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
 #define LOSS_MOST 0.3
-#define WORTH_OPENING 1.10 /* mean gain that pays for another library, or core type; noise alone makes 1.05 */
+#define WORTH_OPENING                                                                                                  \
+	1.06 /* mean gain that pays for another library, or core type; two alike make up to 1.03 by noise */
 
 /* ---- points ------------------------------------------------------------------------------------------- */
 
-static int at_least_1(double v)
+/* Programs have sides of 32 and 512 more often than of 40 and 645, and libraries share those out among threads with no rest: what
+ * the team gains at 32 it may not gain at 40. Sides of 24 and more are multiples of 16. */
+static int on_grid(double side)
 {
-	return v < 1 ? 1 : v > POINT_MOST ? POINT_MOST : (int)(v + 0.5);
+	enum { GRID = 16 };
+	int step = side < 1.5 * GRID ? 1 : GRID, v = step * (int)(fmin(side, POINT_MOST) / step + 0.5);
+
+	return v < 1 ? 1 : v;
 }
 
-/* Sides in multiples of one length, and the work of a unit cube: work = factor * length^3 (gemv: length^2). */
+/* Sides in multiples of one length. */
 struct form {
 	int m, n, k;
-	double factor;
 };
 
 static bool form_of(int family, int aspect, struct form *f)
 {
 	static const struct form product[CDM_ASPECTS] = {
-		{1, 1, 1, 2}, {THIN, 1, 1, 2 * THIN}, {1, THIN, 1, 2 * THIN}, {1, 1, THIN, 2 * THIN}, {8, 8, 1, 128}};
-	static const struct form rank[CDM_ASPECTS] = {{1, 1, 1, 1}, {0}, {0}, {1, 1, THIN, THIN}, {8, 8, 1, 64}};
-	static const struct form solve[CDM_ASPECTS] = {{1, 1, 1, 1}, {THIN, 1, 1, THIN * THIN}, {1, THIN, 1, THIN}};
-	static const struct form vector[CDM_ASPECTS] = {{1, 1, 1, 2}, {THIN, 1, 1, 2 * THIN}, {1, THIN, 1, 2 * THIN}};
-	static const struct form lu[CDM_ASPECTS] = {
-		{1, 1, 1, 2.0 / 3}, {THIN, 1, 1, THIN - 1.0 / 3}, {1, THIN, 1, THIN - 1.0 / 3}};
-	static const struct form cholesky[CDM_ASPECTS] = {{1, 1, 1, 1.0 / 3}};
-	static const struct form qr[CDM_ASPECTS] = {
-		{1, 1, 1, 4.0 / 3}, {THIN, 1, 1, 2 * (THIN - 1.0 / 3)}, {1, THIN, 1, 2 * (THIN - 1.0 / 3)}};
+		{1, 1, 1}, {THIN, 1, 1}, {1, THIN, 1}, {1, 1, THIN}, {8, 8, 1}};
+	static const struct form rank[CDM_ASPECTS] = {{1, 1, 1}, {0}, {0}, {1, 1, THIN}, {8, 8, 1}};
+	static const struct form matrix[CDM_ASPECTS] = {{1, 1, 1}, {THIN, 1, 1}, {1, THIN, 1}};
+	static const struct form square[CDM_ASPECTS] = {{1, 1, 1}};
 	static const struct form *const forms[CDM_FAMILIES] = {
-		[CDM_FAMILY_GEMM] = product, [CDM_FAMILY_TRSM] = solve, [CDM_FAMILY_SYRK] = rank,
-		[CDM_FAMILY_GEMV] = vector,  [CDM_FAMILY_GETRF] = lu,   [CDM_FAMILY_POTRF] = cholesky,
-		[CDM_FAMILY_GEQRF] = qr,
+		[CDM_FAMILY_GEMM] = product, [CDM_FAMILY_TRSM] = matrix,  [CDM_FAMILY_SYRK] = rank,
+		[CDM_FAMILY_GEMV] = matrix,  [CDM_FAMILY_GETRF] = matrix, [CDM_FAMILY_POTRF] = square,
+		[CDM_FAMILY_GEQRF] = matrix,
 	};
 
 	*f = forms[family][aspect];
 	return f->m != 0;
+}
+
+/* As LAPACK Working Note 41 counts, the leading terms. */
+static double flops_of(int family, int type, double m, double n, double k)
+{
+	double least = fmin(m, n), lu = least * least * (fmax(m, n) - least / 3);
+	const double real[CDM_FAMILIES] = {
+		[CDM_FAMILY_GEMM] = 2 * m * n * k, [CDM_FAMILY_TRSM] = m * m * n, [CDM_FAMILY_SYRK] = n * n * k,
+		[CDM_FAMILY_GEMV] = 2 * m * n,     [CDM_FAMILY_GETRF] = lu,       [CDM_FAMILY_POTRF] = n * n * n / 3,
+		[CDM_FAMILY_GEQRF] = 2 * lu,
+	};
+
+	return real[family] * (cdm_scalar_complex((enum cdm_scalar)type) ? 4 : 1);
 }
 
 /* Both tables have the same routines in the same order. */
@@ -79,14 +92,21 @@ bool survey_point(int family, int type, int aspect, int size, struct point *p)
 
 	if (!form_of(family, aspect, &f))
 		return false;
-	double work = cdm_plan_work(size) / (cdm_scalar_complex((enum cdm_scalar)type) ? 4 : 1) / f.factor;
+	double work = cdm_plan_work(size) / flops_of(family, type, f.m, f.n, f.k);
 	double length = family == CDM_FAMILY_GEMV ? sqrt(work) : cbrt(work);
 	*p = (struct point){.routine = family,
 			    .type = type,
-			    .m = at_least_1(f.m * length),
-			    .n = at_least_1(f.n * length),
-			    .k = at_least_1(f.k * length)};
+			    .m = on_grid(f.m * length),
+			    .n = on_grid(f.n * length),
+			    .k = on_grid(f.k * length)};
 	return true;
+}
+
+double survey_work(int family, int type, int aspect, int size)
+{
+	struct point p;
+
+	return survey_point(family, type, aspect, size, &p) ? flops_of(family, type, p.m, p.n, p.k) : 0;
 }
 
 /* ---- measuring ---------------------------------------------------------------------------------------- */
@@ -190,7 +210,7 @@ double survey_flops(const struct survey *s, double seconds)
 	double work = 0, time = 0; /* of the class above */
 
 	for (int size = CDM_CLASSES - 1; size >= 0; size--) {
-		double t = best_of(s, square[size]), w = cdm_plan_work(size);
+		double t = best_of(s, square[size]), w = survey_work(CDM_FAMILY_GEMM, CDM_D, CDM_SQUARE, size);
 		if (isinf(t))
 			continue;
 		if (t < seconds)
@@ -203,64 +223,87 @@ double survey_flops(const struct survey *s, double seconds)
 
 /* ---- choosing ----------------------------------------------------------------------------------------- */
 
-/* Calls fn for every point that was measured. */
-static void each_point(const struct survey *s, void (*fn)(const struct survey *s, const float *seconds, void *arg),
-		       void *arg)
+/* The time of a candidate at a class, or 0. How it compares to the best is averaged over the classes beside it: kernels change
+ * slowly with the size, what disturbs a measurement does not. Whoever sat out was far behind. */
+static double steady(const struct survey *s, const float (*row)[SURVEY_MAX], int size, int c)
 {
-	const float(*seconds)[SURVEY_MAX] = (const float(*)[SURVEY_MAX])s->seconds;
+	double sum = 0;
+	int n = 0;
 
-	for (size_t i = 0; i < sizeof(s->seconds) / sizeof(*seconds); i++)
-		if (!isinf(best_of(s, seconds[i])))
-			fn(s, seconds[i], arg);
+	if (row[size][c] <= 0)
+		return 0;
+	for (int i = size ? size - 1 : 0; i <= size + 1 && i < CDM_CLASSES; i++) {
+		double best = best_of(s, row[i]);
+		if (isinf(best))
+			continue;
+		sum += log(row[i][c] > 0 ? fmin(row[i][c] / best, FAR_BEHIND) : FAR_BEHIND);
+		n++;
+	}
+	return best_of(s, row[size]) * exp(sum / n);
 }
 
-struct gain {
-	unsigned kept; /* bit per candidate */
-	int with;
-	double sum;
-	int points;
-};
-
-/* The best time of some candidates; INFINITY: none of them was measured there. */
-static double best_kept(const struct survey *s, const float *seconds, unsigned kept)
+/* The best time of some candidates, at most FAR_BEHIND the best of all. kept: bit per candidate. */
+static double best_kept(const struct survey *s, const float (*row)[SURVEY_MAX], int size, unsigned kept)
 {
-	double best = INFINITY;
+	double best = best_of(s, row[size]) * FAR_BEHIND;
 
-	for (int c = 0; c < s->candidates; c++)
-		if (kept & 1u << c && seconds[c] > 0 && seconds[c] < best)
-			best = seconds[c];
+	for (int c = 0; c < s->candidates; c++) {
+		double t = kept & 1u << c ? steady(s, row, size, c) : 0;
+		if (t > 0 && t < best)
+			best = t;
+	}
 	return best;
 }
 
-/* A candidate that sat out was far behind. */
-static void add_gain(const struct survey *s, const float *seconds, void *arg)
+/* The geometric mean of their best times, over all that was measured. */
+static double mean_of(const struct survey *s, unsigned kept)
 {
-	struct gain *g = arg;
-	double least = best_of(s, seconds) * FAR_BEHIND, before = best_kept(s, seconds, g->kept);
-	double after = best_kept(s, seconds, g->kept | 1u << g->with);
+	double sum = 0;
+	int points = 0;
 
-	g->sum += log((before < least ? before : least) / (after < least ? after : least));
-	g->points++;
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int t = 0; t < 4; t++)
+			for (int a = 0; a < CDM_ASPECTS; a++)
+				for (int size = 0; size < CDM_CLASSES; size++) {
+					const float(*row)[SURVEY_MAX] = s->seconds[f][t][a];
+					if (isinf(best_of(s, row[size])))
+						continue;
+					sum += log(best_kept(s, row, size, kept));
+					points++;
+				}
+	return points ? exp(sum / points) : 1;
 }
 
-/* How many times as fast, in the geometric mean, everything gets with one more candidate. */
-static double gain_of(const struct survey *s, unsigned kept, int with)
+/* The same code, but for the number of threads. */
+static bool alike(const struct survey *s, int a, int b)
 {
-	struct gain g = {.kept = kept, .with = with};
-
-	each_point(s, add_gain, &g);
-	return g.points ? exp(g.sum / g.points) : 1;
+	return s->candidate[a].process == s->candidate[b].process;
 }
 
-/* The same code as the first candidate's, but for the number of threads. */
-static bool like_first(const struct survey *s, int c)
+/* The first candidate's library with the core type that does best in everything: core types differ by some percent, which the few
+ * calls that ranked them do not show. */
+static int first_of(const struct survey *s)
 {
-	const struct measured *first = s->candidate[0].process, *p = s->candidate[c].process;
+	int first = 0;
+	double least = INFINITY;
 
-	return !strcmp(first->library, p->library) && !strcmp(first->asked, p->asked);
+	for (int c = 0; c < s->candidates; c++) {
+		unsigned kept = 0;
+		if (s->candidate[c].threads != s->candidate[0].threads ||
+		    strcmp(s->candidate[c].process->library, s->candidate[0].process->library))
+			continue;
+		for (int other = 0; other < s->candidates; other++)
+			kept |= alike(s, c, other) ? 1u << other : 0;
+		double mean = mean_of(s, kept);
+		if (mean < least) {
+			least = mean;
+			first = c;
+		}
+	}
+	return first;
 }
 
-static int best_addition(const struct survey *s, unsigned kept, bool one_thread, double *gain)
+static int best_addition(const struct survey *s, int first, unsigned kept, bool one_thread, double *gain)
 {
 	int best = -1;
 
@@ -268,7 +311,7 @@ static int best_addition(const struct survey *s, unsigned kept, bool one_thread,
 	for (int c = 0; c < s->candidates; c++) {
 		if (kept & 1u << c || (one_thread && s->candidate[c].threads != 1))
 			continue;
-		double g = gain_of(s, kept, c) * (like_first(s, c) ? PREFER_ALIKE : 1);
+		double g = mean_of(s, kept) / mean_of(s, kept | 1u << c) * (alike(s, first, c) ? PREFER_ALIKE : 1);
 		if (g > *gain) {
 			*gain = g;
 			best = c;
@@ -287,16 +330,17 @@ static void keep(const struct survey *s, int c, struct cdm_plan *plan, int *orde
 	order[plan->settings++] = c;
 }
 
-/* The first candidate, the best of those with one thread, and whoever else brings enough. order: setting -> candidate. */
+/* The first, the best of those with one thread, and whoever else brings enough. order: setting -> candidate. */
 static void choose_settings(const struct survey *s, struct cdm_plan *plan, int *order)
 {
-	unsigned kept = 1;
+	int first = first_of(s);
+	unsigned kept = 1u << first;
 	double gain;
 
-	keep(s, 0, plan, order);
+	keep(s, first, plan, order);
 	while (plan->settings < CDM_SETTINGS) {
-		bool need_single = plan->settings == 1 && s->candidate[0].threads > 1;
-		int c = best_addition(s, kept, need_single, &gain);
+		bool need_single = plan->settings == 1 && s->candidate[first].threads > 1;
+		int c = best_addition(s, first, kept, need_single, &gain);
 		if (c < 0 || (!need_single && gain < WORTH_OPENING))
 			return;
 		kept |= 1u << c;
@@ -313,14 +357,14 @@ static double cost(const struct survey *s, const struct cdm_plan *plan, int sett
 }
 
 /* The fastest setting with so many threads at a point. -1: none of them was measured there. */
-static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds,
-		  int threads)
+static int winner(const struct survey *s, const struct cdm_plan *plan, const int *order, const float (*row)[SURVEY_MAX],
+		  int size, int threads)
 {
 	int best = -1;
 	double least = INFINITY;
 
 	for (int i = 0; i < plan->settings; i++) {
-		double t = seconds[order[i]];
+		double t = steady(s, row, size, order[i]);
 		if (t <= 0 || plan->setting[i].threads != threads)
 			continue;
 		t = cost(s, plan, i, t);
@@ -332,37 +376,44 @@ static int winner(const struct survey *s, const struct cdm_plan *plan, const int
 	return best;
 }
 
+struct row {
+	int family, type, aspect;
+	const float (*seconds)[SURVEY_MAX]; /* by class and candidate */
+};
+
 /* The measurements that stand for a type and an aspect: their own, or double's, or the square's. */
-static const float (*stand_in(const struct survey *s, int f, int t, int a))[SURVEY_MAX]
+static struct row stand_in(const struct survey *s, int f, int t, int a)
 {
 	const int types[] = {t, CDM_D}, aspects[] = {a, CDM_SQUARE};
 
 	for (int i = 0; i < 2; i++)
 		for (int j = 0; j < 2; j++)
 			if (!isinf(best_of(s, s->seconds[f][types[j]][aspects[i]][0])))
-				return s->seconds[f][types[j]][aspects[i]];
-	return s->seconds[f][CDM_D][CDM_SQUARE];
+				return (struct row){f, types[j], aspects[i], s->seconds[f][types[j]][aspects[i]]};
+	return (struct row){f, CDM_D, CDM_SQUARE, s->seconds[f][CDM_D][CDM_SQUARE]};
 }
 
 /* One row of a table, for settings with so many threads. Above what was measured the largest class counts on. */
-static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order,
-		     const float (*seconds)[SURVEY_MAX], int threads, uint8_t *row)
+static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
+		     int threads, uint8_t *to)
 {
 	int at = threads == 1 ? cdm_plan_first_alone(plan) : 0;
 
 	for (int size = 0; size < CDM_CLASSES; size++) {
-		int fastest = winner(s, plan, order, seconds[size], threads);
+		int fastest = winner(s, plan, order, r->seconds, size, threads);
 		at = fastest >= 0 ? fastest : at;
-		row[size] = (uint8_t)at;
+		to[size] = (uint8_t)at;
 	}
 }
 
 /* The logarithm of how many times as fast as one thread the team is. Bounded: one disturbed measurement is not to outweigh the
  * others. False: neither was measured. Who alone was not had sat out, far behind. */
-static bool team_gain(const struct survey *s, const struct cdm_plan *plan, const int *order, const float *seconds,
-		      double *gain)
+static bool team_gain(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
+		      int size, double *gain)
 {
-	int one = winner(s, plan, order, seconds, 1), team = winner(s, plan, order, seconds, plan->setting[0].threads);
+	int one = winner(s, plan, order, r->seconds, size, 1);
+	int team = winner(s, plan, order, r->seconds, size, plan->setting[0].threads);
+	const float *seconds = r->seconds[size];
 
 	if (one < 0 && team < 0)
 		return false;
@@ -374,23 +425,39 @@ static bool team_gain(const struct survey *s, const struct cdm_plan *plan, const
 	return true;
 }
 
-/* The work from which the team computes: a single threshold for all classes, where the sum of what is gained above it is
- * largest, so that a class that was disturbed does not stand out; between the two classes there, as the gains change sign. */
-static uint64_t team_start(const struct survey *s, const struct cdm_plan *plan, const int *order,
-			   const float (*seconds)[SURVEY_MAX])
+static double median(double a, double b, double c)
 {
-	double gain[CDM_CLASSES], sum = 0, most = 0;
-	int measured = CDM_CLASSES, cut;
+	return fmax(fmin(a, b), fmin(fmax(a, b), c));
+}
 
-	while (measured > 0 && !team_gain(s, plan, order, seconds[measured - 1], &gain[measured - 1]))
-		measured--;
-	cut = measured;
+/* The gains by class, without those that stand out from both of their neighbours: a disturbance. A step stays where it is. The
+ * classes up to the last that was measured. */
+static int team_gains(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
+		      double *gain)
+{
+	double raw[CDM_CLASSES] = {0};
+	int measured = 0;
+
+	for (int size = 0; size < CDM_CLASSES; size++)
+		if (team_gain(s, plan, order, r, size, &raw[size]))
+			measured = size + 1;
+	for (int size = 0; size < measured; size++)
+		gain[size] =
+			size == 0 || size == measured - 1 ? raw[size] : median(raw[size - 1], raw[size], raw[size + 1]);
+	return measured;
+}
+
+/* The work from which the team computes: a single threshold for all classes, where the sum of what is gained above it is
+ * largest; between the two classes there, as the gains change sign. */
+static uint64_t team_start(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r)
+{
+	double gain[CDM_CLASSES], sum = 0, largest = 0;
+	int measured = team_gains(s, plan, order, r, gain), cut = measured;
+
 	for (int size = measured - 1; size >= 0; size--) {
-		if (!team_gain(s, plan, order, seconds[size], &gain[size]))
-			gain[size] = 0;
 		sum += gain[size];
-		if (sum > most) {
-			most = sum;
+		if (sum > largest) {
+			largest = sum;
 			cut = size;
 		}
 	}
@@ -399,7 +466,9 @@ static uint64_t team_start(const struct survey *s, const struct cdm_plan *plan, 
 	if (cut == 0)
 		return 0;
 	double before = gain[cut - 1], after = gain[cut]; /* below 0 or 0; above 0 */
-	return (uint64_t)(cdm_plan_work(cut - 1) * pow(cdm_plan_work(1) / cdm_plan_work(0), before / (before - after)));
+	double least = survey_work(r->family, r->type, r->aspect, cut - 1);
+	double most = survey_work(r->family, r->type, r->aspect, cut);
+	return (uint64_t)(least * pow(most / least, before / (before - after)));
 }
 
 void survey_plan(const struct survey *s, struct cdm_plan *plan)
@@ -411,10 +480,10 @@ void survey_plan(const struct survey *s, struct cdm_plan *plan)
 	for (int f = 0; f < CDM_FAMILIES; f++)
 		for (int t = 0; t < 4; t++)
 			for (int a = 0; a < CDM_ASPECTS; a++) {
-				const float(*seconds)[SURVEY_MAX] = stand_in(s, f, t, a);
-				fill_row(s, plan, order, seconds, plan->setting[0].threads, plan->team[f][t][a]);
-				fill_row(s, plan, order, seconds, 1, plan->alone[f][t][a]);
+				const struct row r = stand_in(s, f, t, a);
+				fill_row(s, plan, order, &r, plan->setting[0].threads, plan->team[f][t][a]);
+				fill_row(s, plan, order, &r, 1, plan->alone[f][t][a]);
 				if (plan->setting[0].threads > 1)
-					plan->team_from[f][t][a] = team_start(s, plan, order, seconds);
+					plan->team_from[f][t][a] = team_start(s, plan, order, &r);
 			}
 }

@@ -17,7 +17,7 @@ struct candidate {
 };
 
 struct survey {
-	struct candidate candidate[SURVEY_MAX]; /* [0]: the plan's first */
+	struct candidate candidate[SURVEY_MAX]; /* [0]: of the plan's first library, with all its threads */
 	int candidates;
 	bool detailed;                  /* all types and aspects, and larger classes */
 	bool disturbed;                 /* others kept the CPUs busy: a team seems slower than it is */
@@ -33,5 +33,7 @@ double survey_flops(const struct survey *s, double seconds);
 void survey_plan(const struct survey *s, struct cdm_plan *plan);
 /* The shape that stands for a class. False: the family has no such aspect. */
 bool survey_point(int family, int type, int aspect, int size, struct point *p);
+/* Its flops, which are not quite cdm_plan_work(size). 0: there is no such shape. */
+double survey_work(int family, int type, int aspect, int size);
 
 #endif
