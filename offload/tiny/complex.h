@@ -22,6 +22,11 @@ FN E e_zero(void)
 	return (E){0, 0};
 }
 
+FN E e_one(void)
+{
+	return (E){1, 0};
+}
+
 FN bool e_is0(E x)
 {
 	return x.re == 0 && x.im == 0;

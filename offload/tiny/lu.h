@@ -1,4 +1,4 @@
-/* getrf: right-looking elimination on a packed copy.
+/* getrf: right-looking elimination on a packed copy, of the first columns; the rest of wide matrices is solved with L.
  *
  * Rows of the copy never change places: `row` and `place` say which row stands where. A pivot's row is final when it is
  * chosen, and goes out to A at once; it is no longer `active` then, and its multiplier is zero. */
@@ -10,8 +10,8 @@
 _Static_assert(CAP *PER <= 64, "a bit of `active` for each lane");
 
 struct elimination {
-	E *w; /* columns of whole vectors */
-	int m, n;
+	E *w;            /* columns of whole vectors */
+	int m, n;        /* of the copy; m <= n, or all columns are in it */
 	uint64_t active; /* a bit for each lane */
 	unsigned char row[CAP], place[CAP];
 };
@@ -141,22 +141,48 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 	return factor_lu(2, vectors / 2, s, a, lda, ipiv);
 }
 
+/* The columns that are not in the copy: P U = L^-1 of what they were, in the order of the rows that elimination has found. */
+static void rest_of_rows(const struct elimination *s, E *a, ptrdiff_t lda, int columns)
+{
+	const E one = e_one();
+	E *rest = a + s->n * lda;
+
+	for (int c = 0; c < columns; c++) {
+		E *column = rest + c * lda, was[CAP];
+
+		for (int i = 0; i < s->m; i++)
+			was[i] = column[i];
+		for (int i = 0; i < s->m; i++)
+			column[i] = was[s->row[i]];
+	}
+	NAME(trsm)('L', 'L', 'N', 'U', s->m, columns, &one, a, lda, rest, lda);
+}
+
+/* The first s->n columns. Apart, for its memory's sake. */
+static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
+{
+	int vectors = whole_vectors(s->m), ld = vectors * VL, info;
+	E w[LU_ROOM];
+
+	s->w = w;
+	pack(w, ld, a, lda, s->m, s->n);
+	info = factor_lu_of(vectors, s, a, lda, ipiv);
+	for (int j = 0; j < min_(s->m, s->n); j++)
+		for (int i = j + 1; i < s->m; i++)
+			a[i + j * lda] = w[s->row[i] + j * ld];
+	return info;
+}
+
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
-	int vectors = whole_vectors(m), ld = vectors * VL, info;
-	E w[LU_ROOM], *to = a;
-	struct elimination s;
+	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
+	struct elimination s = {
+		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};
 
-	s.w = w;
-	s.m = m;
-	s.n = n;
-	s.active = ~(uint64_t)0 >> (64 - m * PER);
 	for (int i = 0; i < m; i++)
 		s.row[i] = s.place[i] = (unsigned char)i;
-	pack(w, ld, a, lda, m, n);
-	info = factor_lu_of(vectors, &s, to, lda, ipiv);
-	for (int j = 0; j < min_(m, n); j++)
-		for (int i = j + 1; i < m; i++)
-			to[i + j * lda] = w[s.row[i] + j * ld];
+	int info = first_columns(&s, a, lda, ipiv);
+	if (s.n < n)
+		rest_of_rows(&s, a, lda, n - s.n);
 	return info;
 }

@@ -17,6 +17,11 @@ FN E e_zero(void)
 	return 0;
 }
 
+FN E e_one(void)
+{
+	return 1;
+}
+
 FN bool e_is0(E x)
 {
 	return x == 0;

@@ -14,9 +14,9 @@
 
 /* Largest dimensions. They bound the stack that is used: 28 KiB. */
 #define CDM_TINY_ORDER 32   /* of a triangle that is solved with or factored, and of the rows that getrf eliminates */
-#define CDM_TINY_AREA 1024  /* getrf: elements */
+#define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for */
-#define CDM_TINY_VECTOR 512 /* those of gemv */
+#define CDM_TINY_VECTOR 512 /* those of gemv and getrf */
 
 enum cdm_tiny_routine {
 	CDM_TINY_GEMM,

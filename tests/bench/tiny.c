@@ -146,7 +146,7 @@ static bool solvable(const char *o)
 
 static bool eliminable(const char *o)
 {
-	return any(o) && m <= CDM_TINY_ORDER && m * n <= CDM_TINY_AREA;
+	return any(o) && m <= CDM_TINY_ORDER && n <= CDM_TINY_VECTOR;
 }
 
 static bool factorable(const char *o)

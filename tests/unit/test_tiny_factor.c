@@ -67,7 +67,7 @@ static void check_getrf(int type, int m, int n)
 {
 	static struct matrix a;
 	int ipiv[CDM_TINY_ORDER + 1], steps = m < n ? m : n, info;
-	num w[CDM_TINY_AREA];
+	static num w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
 	char what[80];
 
 	snprintf(what, sizeof(what), "%cgetrf %d %d", types[type], m, n);
@@ -93,14 +93,16 @@ Test(tiny_factor, getrf)
 				check_getrf(type, m, n);
 }
 
-/* All that fit, every third wide one. */
+/* Some of those that are eliminated whole, and some of which a part is solved for. */
 Test(tiny_factor, getrf_wide)
 {
 	for (int type = 0; type < 4; type++)
 		for (int m = 1; m <= CDM_TINY_ORDER; m++) {
-			int most = CDM_TINY_AREA / m < CDM_TINY_LONG ? CDM_TINY_AREA / m : CDM_TINY_LONG;
+			int whole = CDM_TINY_AREA / m < CDM_TINY_VECTOR ? CDM_TINY_AREA / m : CDM_TINY_VECTOR;
 
-			for (int n = most; n > CDM_TINY_ORDER; n -= 1 + (int)below(m < 4 ? 40 : 12))
+			for (int n = whole; n > CDM_TINY_ORDER; n -= 1 + (int)below(m < 4 ? 40 : 12))
+				check_getrf(type, m, n);
+			for (int n = CDM_TINY_VECTOR; n > whole; n = whole + (n - whole) / (2 + (int)below(3)))
 				check_getrf(type, m, n);
 		}
 }
