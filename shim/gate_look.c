@@ -162,7 +162,8 @@ static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, 
 	if (elsewhere)
 		return elsewhere;
 	/* Large calls of level 2 stay, too, until a library has been opened, and count. */
-	return is_small(slot, work) && undecided(self, slot, work) ? NULL : stay_if_small(regs, slot, work, original);
+	bool asks = (work < limit || is_small(slot, work)) && undecided(self, slot, work);
+	return asks ? NULL : stay_if_small(regs, slot, work, original);
 }
 
 void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
