@@ -34,7 +34,7 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 	return false
 #define GEMM(t)                                                                                                        \
 	case CDM_BLAS_##t##gemm:                                                                                       \
-		LEAVE_IF(q->work > l->work || (q->m > (int)l->order && q->trans != 'N'));                              \
+		LEAVE_IF(q->work > l->work || area(q) > CDM_TINY_RESULT || (q->m > (int)l->order && q->trans != 'N')); \
 		cdm_tiny_##t##gemm(q->trans, q->trans_b, q->m, q->n, q->k, q->alpha, q->a, q->lda, q->b, q->ldb,       \
 				   q->beta, q->c, q->ldc);                                                             \
 		return true;

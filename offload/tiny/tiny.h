@@ -33,7 +33,10 @@ enum cdm_tiny_type { CDM_TINY_S, CDM_TINY_D, CDM_TINY_C, CDM_TINY_Z, CDM_TINY_TY
  *
  *	 from, to   the largest dimension of the call
  *	 order	    gemm: m, where op(A) is not A; syrk: n; trsm: the triangle's order; getrf: m; potrf: n
- *	 work	    gemm: m n k; syrk: n n k; gemv, trsm, getrf: m n */
+ *	 work	    gemm: m n k; syrk: n n k; gemv, trsm, getrf: m n
+ *
+ * gemm also has at most CDM_TINY_RESULT elements of C: libraries are faster where few terms go to each of many. */
+#define CDM_TINY_RESULT 6400
 struct cdm_tiny_limit {
 	unsigned short from, to, order;
 	unsigned work;

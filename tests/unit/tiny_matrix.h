@@ -75,9 +75,9 @@ static inline void start(void)
 
 /* ---- operands between unmapped pages ---- */
 
-#define SPACE ((size_t)512 << 10)
+#define SPACE ((size_t)2 << 20)
 #define GUARD ((size_t)4096)
-#define ELEMENTS ((size_t)32 << 10)
+#define ELEMENTS ((size_t)64 << 10)
 
 struct matrix {
 	int type, m, n;
