@@ -110,8 +110,8 @@ Test(calibrate, a_library_that_brings_little_is_not_opened)
 		cr_assert_str_eq(p.setting[i].library, "/with");
 }
 
-/* By 5 % everywhere but in the measurement of one class, where it was disturbed. */
-Test(calibrate, the_core_type_that_is_best_in_everything)
+/* By 5 %; it is 2 % worse in everything else, and one of its measurements was disturbed. */
+Test(calibrate, the_core_type_that_is_best_in_products)
 {
 	static struct measured better = {.library = "/with", .asked = "Haswell", .lapack = true};
 	struct survey s = survey_of(1);
@@ -122,7 +122,9 @@ Test(calibrate, the_core_type_that_is_best_in_everything)
 	s.candidates = 6;
 	for (int f = 0; f < CDM_FAMILIES; f++)
 		for (int size = 0; size < MEASURED; size++) {
-			float *t = s.seconds[f][CDM_D][CDM_SQUARE][size], by = size == 5 ? 1.2f : 0.95f;
+			float *t = s.seconds[f][CDM_D][CDM_SQUARE][size], by = f != CDM_FAMILY_GEMM ? 1.02f
+									       : size == 5          ? 1.2f
+												    : 0.95f;
 			t[4] = t[WITH_ONE] * by;
 			t[5] = t[WITH_TEAM] * by;
 		}
