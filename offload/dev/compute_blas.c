@@ -308,11 +308,12 @@ static int run_planned(struct cdm_call *c)
 	enum cdm_aspect aspect = aspect_of(c);
 	struct instance *i = choose_team(c, aspect, &want);
 
-	cdm_team_enter(&seat, want, kind_of(c, aspect), c->flops);
+	cdm_team_enter(&seat, want, kind_of(c, aspect));
 	if (seat.threads == 1)
 		i = choose(c, setting_for(c, aspect, true));
 	else if (i->lib.most > 1 && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);
+	cdm_team_begin(&seat, c->flops);
 	bool exclusive = i && (seat.threads > 1 || i->lib.most == 1);
 	if (exclusive || cdm_team_insist(&seat))
 		ret = run_in(i ? i : &blas.instance[0], c);

@@ -11,12 +11,15 @@
 
 #define WATCHED 2e6      /* flops: some 20 us at least, 200 times what the clock costs */
 #define WATCHED_CPU 20e6 /* the same for the thread's clock, a system call */
+#define LONG 500e6       /* order 630, 9 MiB of operands */
 #define PATIENCE_NS 10000000000u
 
 static cdm_lock team;
-static _Atomic int alone;   /* calls that run on one thread */
-static _Atomic int waiting; /* for the team */
-static _Atomic bool lost;   /* whoever has the team has kept it for so long that he may have left by longjmp */
+static _Atomic int alone;         /* calls that run on one thread */
+static _Atomic int waiting;       /* for the team */
+static _Atomic int turns, queued; /* long calls among those alone that compute; that wait for it */
+static _Atomic bool no_turns;
+static _Atomic bool lost; /* whoever has the team has kept it for so long that he may have left by longjmp */
 static struct cdm_fit fit;
 static float pace[2][CDM_TEAM_KINDS]; /* of calls that were alone; that had the team */
 static cdm_lock fit_lock;             /* guards both */
@@ -101,13 +104,46 @@ static int grant(int want)
 	return 1;
 }
 
-void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops)
+/* Long calls that are alone take turns, one for each CPU: those that share a CPU throw each other's operands out of its caches.
+ * Nothing else depends on turns, so whoever has waited for too long ends them for good. */
+static bool take_turn(int cpus)
+{
+	uint64_t begun = cdm_now_ns();
+	bool had = false;
+
+	atomic_fetch_add(&queued, 1);
+	while (!had && !atomic_load(&no_turns)) {
+		int n = atomic_load(&turns);
+		if (n < cpus)
+			had = atomic_compare_exchange_weak(&turns, &n, n + 1);
+		else if (cdm_now_ns() - begun < PATIENCE_NS)
+			cdm_futex_wait_ms(&turns, n, 1000);
+		else
+			atomic_store(&no_turns, true);
+	}
+	atomic_fetch_sub(&queued, 1);
+	return had;
+}
+
+static void drop_turn(void)
+{
+	atomic_fetch_sub(&turns, 1);
+	if (atomic_load(&queued))
+		cdm_futex_wake(&turns, 1);
+}
+
+void cdm_team_enter(struct cdm_seat *seat, int want, int kind)
 {
 	*seat = (struct cdm_seat){.want = want, .threads = grant(want), .kind = kind};
 	if (seat->threads == 1)
 		atomic_fetch_add(&alone, 1);
-	if (want < 2 || flops < WATCHED)
+}
+
+void cdm_team_begin(struct cdm_seat *seat, double flops)
+{
+	if (seat->want < 2 || flops < WATCHED)
 		return;
+	seat->turn = seat->threads == 1 && flops >= LONG && take_turn(allowed_cpus());
 	seat->flops = flops;
 	seat->wall = cdm_now_ns();
 	seat->cpu = flops >= WATCHED_CPU ? cpu_ns() : 0;
@@ -142,6 +178,8 @@ void cdm_team_leave(const struct cdm_seat *seat)
 {
 	if (seat->flops > 0)
 		observe(seat);
+	if (seat->turn)
+		drop_turn();
 	if (seat->threads > 1 || seat->insisted)
 		drop_team();
 	else
@@ -154,5 +192,7 @@ void cdm_team_child(void)
 	cdm_lock_reset(&fit_lock);
 	atomic_store(&alone, 0);
 	atomic_store(&waiting, 0);
+	atomic_store(&turns, 0);
+	atomic_store(&queued, 0);
 	atomic_store(&lost, false);
 }

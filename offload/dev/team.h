@@ -3,10 +3,11 @@
  * One call at a time has the team, all threads of the first setting, less one for each call that runs beside it. The others run alone, on
  * one thread each, in a library of their own: they neither wait for the team nor start one that the cores have no room for.
  * Where there are cores enough for the callers to take turns with all of them, they do.
+ * Long calls that are alone take turns on the CPUs.
  * The calling thread's affinity is asked for once in 32 calls.
  *
  * Thread-safe. A caller holds the team while it computes and waits for nothing then: least of all for the loader, whose lock may be
- * that of a caller who waits for the team. One that never comes back (longjmp) is waited for once, 10 s.
+ * that of a caller who waits for the team. The same goes for a turn. One that never comes back (longjmp) is waited for once, 10 s.
  */
 #ifndef CDM_DEV_TEAM_H
 #define CDM_DEV_TEAM_H
@@ -20,6 +21,7 @@
 struct cdm_seat {
 	int want, threads;  /* threads > 1: the team is the caller's */
 	bool insisted;      /* the team is the caller's, with the threads that its library has at the moment */
+	bool turn;          /* a long call, alone: one of those that compute */
 	int kind;           /* of call: those of one kind have one pace */
 	double flops;       /* of the call; 0: too few to be watched */
 	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
@@ -28,7 +30,9 @@ struct cdm_seat {
 #define CDM_TEAM_KINDS (CDM_MAX_ROUTINES * CDM_CLASSES * CDM_ASPECTS)
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
-void cdm_team_enter(struct cdm_seat *seat, int want, int kind, double flops);
+void cdm_team_enter(struct cdm_seat *seat, int want, int kind);
+/* The call begins now, or when it is its turn: those that are long, and alone, are as many as there are CPUs. */
+void cdm_team_begin(struct cdm_seat *seat, double flops);
 /* Gets the team for a caller who has one thread, but no other library than the team's. False: it cannot be had. */
 bool cdm_team_insist(struct cdm_seat *seat);
 void cdm_team_leave(const struct cdm_seat *seat);
