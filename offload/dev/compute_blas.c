@@ -313,8 +313,9 @@ static int run_planned(struct cdm_call *c)
 		i = choose(c, setting_for(c, aspect, true));
 	else if (i->lib.most > 1 && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);
-	cdm_team_begin(&seat, c->flops);
 	bool exclusive = i && (seat.threads > 1 || i->lib.most == 1);
+	if (exclusive)
+		cdm_team_begin(&seat, c->flops);
 	if (exclusive || cdm_team_insist(&seat))
 		ret = run_in(i ? i : &blas.instance[0], c);
 	cdm_team_leave(&seat);

@@ -18,7 +18,8 @@ static cdm_lock team;
 static _Atomic int alone;         /* calls that run on one thread */
 static _Atomic int waiting;       /* for the team */
 static _Atomic int turns, queued; /* long calls among those alone that compute; that wait for it */
-static _Atomic bool no_turns;
+static _Atomic int left;          /* that have ended */
+static __thread bool has_turn;
 static _Atomic bool lost; /* whoever has the team has kept it for so long that he may have left by longjmp */
 static struct cdm_fit fit;
 static float pace[2][CDM_TEAM_KINDS]; /* of calls that were alone; that had the team */
@@ -104,29 +105,36 @@ static int grant(int want)
 	return 1;
 }
 
-/* Long calls that are alone take turns, one for each CPU: those that share a CPU throw each other's operands out of its caches.
- * Nothing else depends on turns, so whoever has waited for too long ends them for good. */
-static bool take_turn(int cpus)
+/* Long calls that are alone take turns: those that share a CPU throw each other's operands out of its caches. `most` is the same for
+ * all callers, whatever CPUs each may use: who is bound to one does not wait for who is bound to another. Nothing else depends on
+ * turns: a caller that has seen nobody leave for too long goes without. */
+static void take_turn(int most)
 {
 	uint64_t begun = cdm_now_ns();
-	bool had = false;
+	int seen = atomic_load(&left);
 
 	atomic_fetch_add(&queued, 1);
-	while (!had && !atomic_load(&no_turns)) {
+	while (!has_turn && cdm_now_ns() - begun < PATIENCE_NS) {
 		int n = atomic_load(&turns);
-		if (n < cpus)
-			had = atomic_compare_exchange_weak(&turns, &n, n + 1);
-		else if (cdm_now_ns() - begun < PATIENCE_NS)
-			cdm_futex_wait_ms(&turns, n, 1000);
+		if (n < most)
+			has_turn = atomic_compare_exchange_weak(&turns, &n, n + 1);
 		else
-			atomic_store(&no_turns, true);
+			cdm_futex_wait_ms(&turns, n, 1000);
+		if (seen != atomic_load(&left)) {
+			seen = atomic_load(&left);
+			begun = cdm_now_ns();
+		}
 	}
 	atomic_fetch_sub(&queued, 1);
-	return had;
 }
 
+/* After any call of the thread: it may have left an earlier one by longjmp. */
 static void drop_turn(void)
 {
+	if (!has_turn)
+		return;
+	has_turn = false;
+	atomic_fetch_add(&left, 1);
 	atomic_fetch_sub(&turns, 1);
 	if (atomic_load(&queued))
 		cdm_futex_wake(&turns, 1);
@@ -143,7 +151,8 @@ void cdm_team_begin(struct cdm_seat *seat, double flops)
 {
 	if (seat->want < 2 || flops < WATCHED)
 		return;
-	seat->turn = seat->threads == 1 && flops >= LONG && take_turn(allowed_cpus());
+	if (seat->threads == 1 && flops >= LONG)
+		take_turn(seat->want);
 	seat->flops = flops;
 	seat->wall = cdm_now_ns();
 	seat->cpu = flops >= WATCHED_CPU ? cpu_ns() : 0;
@@ -178,8 +187,7 @@ void cdm_team_leave(const struct cdm_seat *seat)
 {
 	if (seat->flops > 0)
 		observe(seat);
-	if (seat->turn)
-		drop_turn();
+	drop_turn();
 	if (seat->threads > 1 || seat->insisted)
 		drop_team();
 	else
@@ -192,6 +200,7 @@ void cdm_team_child(void)
 	cdm_lock_reset(&fit_lock);
 	atomic_store(&alone, 0);
 	atomic_store(&waiting, 0);
+	has_turn = false;
 	atomic_store(&turns, 0);
 	atomic_store(&queued, 0);
 	atomic_store(&lost, false);

@@ -7,7 +7,8 @@
  * The calling thread's affinity is asked for once in 32 calls.
  *
  * Thread-safe. A caller holds the team while it computes and waits for nothing then: least of all for the loader, whose lock may be
- * that of a caller who waits for the team. The same goes for a turn. One that never comes back (longjmp) is waited for once, 10 s.
+ * that of a caller who waits for the team. One that never comes back (longjmp) is waited for once, 10 s.
+ * A turn that its thread has left in this way ends with that thread's next call.
  */
 #ifndef CDM_DEV_TEAM_H
 #define CDM_DEV_TEAM_H
@@ -21,7 +22,6 @@
 struct cdm_seat {
 	int want, threads;  /* threads > 1: the team is the caller's */
 	bool insisted;      /* the team is the caller's, with the threads that its library has at the moment */
-	bool turn;          /* a long call, alone: one of those that compute */
 	int kind;           /* of call: those of one kind have one pace */
 	double flops;       /* of the call; 0: too few to be watched */
 	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
@@ -31,7 +31,8 @@ struct cdm_seat {
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
 void cdm_team_enter(struct cdm_seat *seat, int want, int kind);
-/* The call begins now, or when it is its turn: those that are long, and alone, are as many as there are CPUs. */
+/* The call begins now, or when it is its turn: those that are long, and alone, are at most `want` at once. Nothing but computing comes
+ * between this and cdm_team_leave(). */
 void cdm_team_begin(struct cdm_seat *seat, double flops);
 /* Gets the team for a caller who has one thread, but no other library than the team's. False: it cannot be had. */
 bool cdm_team_insist(struct cdm_seat *seat);
