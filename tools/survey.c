@@ -23,11 +23,13 @@ enum {
 	TEAM_FROM = 7, /* the first class, 1 Mflop and more, that is for several threads where nothing was measured */
 	RESUME = 3,    /* classes after which one that was far behind is tried again */
 };
+#define AS_MUCH 1.8         /* work as the middle of a class's, within a factor */
 #define BEHIND 1.3          /* times the best: not measured a second time */
 #define FAR_BEHIND 4.0      /* not measured for the next classes of the family, either */
 #define PREFER 1.03         /* one thread is taken when it is no slower than this */
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
 #define PREFER_ALIKE 1.04   /* one core type for all, unless another brings more than this */
+#define PREFER_RANKED 1.01  /* the core type that was ranked first */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
 #define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
 #define LOSS_MOST 0.3
@@ -36,12 +38,9 @@ enum {
 
 /* ---- points ------------------------------------------------------------------------------------------- */
 
-/* Programs have sides of 32 and 512 more often than of 40 and 645, and libraries share those out among threads with no rest: what
- * the team gains at 32 it may not gain at 40. Sides of 24 and more are multiples of 16. */
-static int on_grid(double side)
+static int on_grid(double side, int step)
 {
-	enum { GRID = 16 };
-	int step = side < 1.5 * GRID ? 1 : GRID, v = step * (int)(fmin(side, POINT_MOST) / step + 0.5);
+	int v = step * (int)(fmin(side, POINT_MOST) / step + 0.5);
 
 	return v < 1 ? 1 : v;
 }
@@ -86,6 +85,8 @@ static double flops_of(int family, int type, double m, double n, double k)
 CDM_FAMILIES_TABLE(X)
 #undef X
 
+/* Programs have sides of 32 and 512 more often than of 40 and 645, and libraries share those out among threads with no rest: what
+ * the team gains at 32 it may not gain at 40. So sides are multiples of 16, or of less where that changes the work too much. */
 bool survey_point(int family, int type, int aspect, int size, struct point *p)
 {
 	struct form f;
@@ -94,11 +95,15 @@ bool survey_point(int family, int type, int aspect, int size, struct point *p)
 		return false;
 	double work = cdm_plan_work(size) / flops_of(family, type, f.m, f.n, f.k);
 	double length = family == CDM_FAMILY_GEMV ? sqrt(work) : cbrt(work);
-	*p = (struct point){.routine = family,
-			    .type = type,
-			    .m = on_grid(f.m * length),
-			    .n = on_grid(f.n * length),
-			    .k = on_grid(f.k * length)};
+	for (int step = 16; step; step /= 2) {
+		*p = (struct point){.routine = family,
+				    .type = type,
+				    .m = on_grid(f.m * length, step),
+				    .n = on_grid(f.n * length, step),
+				    .k = on_grid(f.k * length, step)};
+		if (fabs(log(flops_of(family, type, p->m, p->n, p->k) / cdm_plan_work(size))) < log(AS_MUCH))
+			break;
+	}
 	return true;
 }
 
@@ -138,9 +143,9 @@ static void measure_once(struct survey *s, const struct point *p, float *seconds
 /* More where one thread and the team are close: a team's call of 20 us takes 13 or 25, by turns. */
 static int rounds_of(const struct survey *s, int size)
 {
-	int more = size >= TEAM_FROM - 2 && size <= TEAM_FROM + 1 ? 2 : 1;
+	bool close = size >= TEAM_FROM - 2 && size <= TEAM_FROM + 1;
 
-	return !s->detailed ? ROUNDS * more : size >= LONG_FROM ? ROUNDS_LONG : ROUNDS_DETAILED * more;
+	return !s->detailed ? ROUNDS : size >= LONG_FROM ? ROUNDS_LONG : close ? 2 * ROUNDS_DETAILED : ROUNDS_DETAILED;
 }
 
 /* In turns: what disturbs the machine for a moment disturbs all, and who was disturbed alone has a second chance. resume: candidates
@@ -226,23 +231,42 @@ double survey_flops(const struct survey *s, double seconds)
 
 /* ---- choosing ----------------------------------------------------------------------------------------- */
 
-/* The time of a candidate at a class, or 0. How it compares to the best is averaged over the classes beside it: kernels change
- * slowly with the size, what disturbs a measurement does not. Whoever sat out was far behind. */
+static double median(double a, double b, double c)
+{
+	return fmax(fmin(a, b), fmin(fmax(a, b), c));
+}
+
+/* The best of those with as many threads as a candidate. */
+static double best_alike(const struct survey *s, const float *seconds, int c)
+{
+	double best = INFINITY;
+
+	for (int other = 0; other < s->candidates; other++)
+		if (s->candidate[other].threads == s->candidate[c].threads && seconds[other] > 0)
+			best = fmin(best, seconds[other]);
+	return best;
+}
+
+/* How a candidate compares to those at a class; 0: nothing was measured there. Whoever sat out was far behind. */
+static double ratio_at(const struct survey *s, const float (*row)[SURVEY_MAX], int size, int c)
+{
+	double best = size < 0 || size >= CDM_CLASSES ? INFINITY : best_alike(s, row[size], c);
+
+	if (isinf(best))
+		return 0;
+	return row[size][c] > 0 ? fmin(row[size][c] / best, FAR_BEHIND) : FAR_BEHIND;
+}
+
+/* The time of a candidate at a class, or 0. How it compares to the best with as many threads is the median of three classes': kernels
+ * change slowly with the size, what disturbs a measurement does not. */
 static double steady(const struct survey *s, const float (*row)[SURVEY_MAX], int size, int c)
 {
-	double sum = 0;
-	int n = 0;
+	double below = ratio_at(s, row, size - 1, c), own = ratio_at(s, row, size, c),
+	       above = ratio_at(s, row, size + 1, c);
 
 	if (row[size][c] <= 0)
 		return 0;
-	for (int i = size ? size - 1 : 0; i <= size + 1 && i < CDM_CLASSES; i++) {
-		double best = best_of(s, row[i]);
-		if (isinf(best))
-			continue;
-		sum += log(row[i][c] > 0 ? fmin(row[i][c] / best, FAR_BEHIND) : FAR_BEHIND);
-		n++;
-	}
-	return best_of(s, row[size]) * exp(sum / n);
+	return best_alike(s, row[size], c) * (below > 0 && above > 0 ? median(below, own, above) : own);
 }
 
 /* The best time of some candidates, at most FAR_BEHIND the best of all. kept: bit per candidate. */
@@ -308,17 +332,22 @@ static bool alike(const struct survey *s, int a, int b)
 }
 
 /* The first candidate's library with the core type that has the best products, in which all others spend their time. The few calls
- * that ranked core types do not show some percent, nor does a mean over everything, where most rows are equal and noise decides. */
+ * that ranked core types do not show some percent, nor does a mean over everything, where most rows are equal and noise decides. A
+ * brief survey knows no more than they. */
 static int first_of(const struct survey *s)
 {
 	const struct candidate *ranked = &s->candidate[0];
+	double least = product_mean(s, 0) / PREFER_RANKED;
 	int first = 0;
 
-	for (int c = 1; c < s->candidates; c++)
+	for (int c = 1; s->detailed && c < s->candidates; c++) {
+		double mean = product_mean(s, c);
 		if (s->candidate[c].threads == ranked->threads &&
-		    !strcmp(s->candidate[c].process->library, ranked->process->library) &&
-		    product_mean(s, c) < product_mean(s, first))
+		    !strcmp(s->candidate[c].process->library, ranked->process->library) && mean < least) {
 			first = c;
+			least = mean;
+		}
+	}
 	return first;
 }
 
@@ -444,13 +473,8 @@ static bool team_gain(const struct survey *s, const struct cdm_plan *plan, const
 	return true;
 }
 
-static double median(double a, double b, double c)
-{
-	return fmax(fmin(a, b), fmin(fmax(a, b), c));
-}
-
-/* The gains by class, without those that stand out from both of their neighbours: a disturbance. A step stays where it is. The
- * classes up to the last that was measured. */
+/* The gains by class, without those that stand out from both of their neighbours: a disturbance. A step stays where it is.
+ * From above, where a team is worth most. The classes up to the last that was measured. */
 static int team_gains(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
 		      double *gain)
 {
@@ -460,9 +484,10 @@ static int team_gains(const struct survey *s, const struct cdm_plan *plan, const
 	for (int size = 0; size < CDM_CLASSES; size++)
 		if (team_gain(s, plan, order, r, size, &raw[size]))
 			measured = size + 1;
-	for (int size = 0; size < measured; size++)
-		gain[size] =
-			size == 0 || size == measured - 1 ? raw[size] : median(raw[size - 1], raw[size], raw[size + 1]);
+	for (int size = measured - 1; size >= 0; size--) {
+		bool inside = size > 0 && size < measured - 1;
+		gain[size] = inside ? median(raw[size - 1], raw[size], gain[size + 1]) : raw[size];
+	}
 	return measured;
 }
 

@@ -16,7 +16,7 @@
 #define CDM_TINY_ORDER 32   /* of a triangle that is solved with or factored, and of the rows that getrf eliminates */
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for */
-#define CDM_TINY_VECTOR 512 /* those of gemv and getrf */
+#define CDM_TINY_VECTOR 512 /* those of gemv and getrf, and the right-hand sides of trsm from the left */
 
 enum cdm_tiny_routine {
 	CDM_TINY_GEMM,
