@@ -6,7 +6,7 @@
  *	   disturbs the machine for a moment disturbs all of them (rank.h).
  *	3. the winner's threads: all allowed CPUs, half of them, and so on down to 1.
  *	4. the survey: the finalists, with one thread and with the team, at points that stand for the classes of the plan. For a
- *	   program that waits, double and square shapes stand for all; `cdm calibrate` takes a minute for everything.
+ *	   program that waits, double and square shapes stand for all; `cdm calibrate` takes one to two minutes for everything.
  *	5. the crossover: the work from which dispatching is a small part of the call, by the survey's times.
  */
 #include "tools/calibrate.h"
