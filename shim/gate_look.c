@@ -161,7 +161,8 @@ static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, 
 	void *elsewhere = read && visits && work < limit ? forward(self, slot, &q) : NULL;
 	if (elsewhere)
 		return elsewhere;
-	/* Large calls of level 2 stay, too, until a library has been opened, and count. */
+	/* Calls that are worth offloading ask, too, while forwarding them would cost less. Large calls of level 2 stay until a library
+	 * has been opened, and count. */
 	bool asks = (work < limit || is_small(slot, work)) && undecided(self, slot, work);
 	return asks ? NULL : stay_if_small(regs, slot, work, original);
 }

@@ -353,13 +353,14 @@ static int first_of(const struct survey *s)
 
 static int best_addition(const struct survey *s, int first, unsigned kept, bool one_thread, double *gain)
 {
+	double before = mean_of(s, kept);
 	int best = -1;
 
 	*gain = 0;
 	for (int c = 0; c < s->candidates; c++) {
 		if (kept & 1u << c || (one_thread && s->candidate[c].threads != 1))
 			continue;
-		double g = mean_of(s, kept) / mean_of(s, kept | 1u << c) * (alike(s, first, c) ? PREFER_ALIKE : 1);
+		double g = before / mean_of(s, kept | 1u << c) * (alike(s, first, c) ? PREFER_ALIKE : 1);
 		if (g > *gain) {
 			*gain = g;
 			best = c;

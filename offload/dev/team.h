@@ -3,7 +3,7 @@
  * One call at a time has the team, all threads of the first setting, less one for each call that runs beside it. The others run alone, on
  * one thread each, in a library of their own: they neither wait for the team nor start one that the cores have no room for.
  * Where there are cores enough for the callers to take turns with all of them, they do.
- * Long calls that are alone take turns on the CPUs.
+ * Long calls that are alone take turns, as many at once as the team has threads.
  * The calling thread's affinity is asked for once in 32 calls.
  *
  * Thread-safe. A caller holds the team while it computes and waits for nothing then: least of all for the loader, whose lock may be

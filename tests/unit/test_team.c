@@ -112,14 +112,24 @@ static void end_holder(struct holder *h)
 	pthread_join(h->thread, NULL);
 }
 
+static void start_holders(struct holder h[TURNS])
+{
+	for (int i = 0; i < TURNS; i++)
+		start_holder(&h[i]);
+}
+
+static void end_holders(struct holder h[TURNS])
+{
+	for (int i = 0; i < TURNS; i++)
+		end_holder(&h[i]);
+}
+
 Test(team, who_is_bound_to_a_cpu_has_a_turn_beside_others)
 {
 	struct holder h[TURNS];
 
-	for (int i = 0; i < TURNS; i++)
-		start_holder(&h[i]);
-	for (int i = 0; i < TURNS; i++)
-		end_holder(&h[i]);
+	start_holders(h);
+	end_holders(h);
 }
 
 Test(team, short_calls_wait_for_nobody)
@@ -127,12 +137,10 @@ Test(team, short_calls_wait_for_nobody)
 	struct holder h[TURNS];
 	struct cdm_seat seat;
 
-	for (int i = 0; i < TURNS; i++)
-		start_holder(&h[i]);
+	start_holders(h);
 	begin(&seat, SHORT_FLOPS);
 	cdm_team_leave(&seat);
-	for (int i = 0; i < TURNS; i++)
-		end_holder(&h[i]);
+	end_holders(h);
 	begin(&seat, LONG_FLOPS);
 	cdm_team_leave(&seat);
 }
@@ -149,10 +157,8 @@ Test(team, a_turn_that_was_left_ends_with_the_next_call)
 	end_holder(&h[0]);
 	begin(&seat, SHORT_FLOPS);
 	cdm_team_leave(&seat);
-	for (int i = 0; i < TURNS; i++)
-		start_holder(&h[i]);
-	for (int i = 0; i < TURNS; i++)
-		end_holder(&h[i]);
+	start_holders(h);
+	end_holders(h);
 }
 
 Test(team, a_forked_child_has_all_turns)
@@ -161,20 +167,17 @@ Test(team, a_forked_child_has_all_turns)
 	struct cdm_seat seat;
 	int status;
 
-	for (int i = 0; i < TURNS; i++)
-		start_holder(&h[i]);
+	start_holders(h);
 	pid_t child = fork();
 	if (!child) {
 		alarm(PATIENCE_S - 2);
 		cdm_team_child();
 		cdm_team_enter(&team, TURNS, 0);
-		for (int i = 0; i < TURNS; i++)
-			start_holder(&h[i]);
+		start_holders(h);
 		begin(&seat, SHORT_FLOPS);
 		_exit(0);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert_eq(status, 0);
-	for (int i = 0; i < TURNS; i++)
-		end_holder(&h[i]);
+	end_holders(h);
 }
