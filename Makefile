@@ -86,7 +86,7 @@ UNIT_WITH_test_blas_args := $(addprefix $B/,$(patsubst %.c,%.o,$(wildcard shim/b
 PATCH_OBJ := $(addprefix $B/shim/,decode.o disassembler.o patch.o near.o maps.o elf.o) $B/libcdm-base.a
 UNIT_WITH_test_decode := $(PATCH_OBJ)
 UNIT_WITH_test_patch := $(PATCH_OBJ)
-UNIT_WITH_test_calibrate := $(addprefix $B/tools/,rank.o survey.o measure.o point.o) $B/libcdm-base.a
+UNIT_WITH_test_calibrate := $(addprefix $B/tools/,rank.o survey.o survey_plan.o survey_shape.o measure.o point.o) $B/libcdm-base.a
 unit_with = $(or $(UNIT_WITH_$(notdir $1)),$B/libcdm-base.a)
 
 .PHONY: unit unit-build asan clang

@@ -9,6 +9,9 @@
 #include "tools/measure.h"
 
 #define SURVEY_MAX 16
+#define SURVEY_FAR_BEHIND 4.0 /* times the best: not measured for the next classes of the family */
+#define SURVEY_TEAM_FROM                                                                                               \
+	7 /* the first class, 1 Mflop and more, that is for several threads where nothing was measured */
 
 /* A library in a process that runs, and a number of threads. */
 struct candidate {
@@ -27,6 +30,8 @@ struct survey {
 };
 
 void survey_run(struct survey *s);
+/* The best time of a point, by candidate. INFINITY: it was not measured. */
+double survey_best(const struct survey *s, const float *seconds);
 /* The work of a square product, in double, that takes the fastest candidate so long. 0: nothing was measured. */
 double survey_flops(const struct survey *s, double seconds);
 /* The settings worth having, at most CDM_SETTINGS, and who computes what. */
