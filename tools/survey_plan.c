@@ -9,13 +9,15 @@
 
 #define PREFER 1.03         /* one thread is taken when it is no slower than this */
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
-#define PREFER_ALIKE 1.04   /* one core type for all, unless another brings more than this */
 #define PREFER_RANKED 1.01  /* the core type that was ranked first */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
 #define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
 #define LOSS_MOST 0.3
-#define WORTH_OPENING                                                                                                  \
-	1.06 /* mean gain that pays for another library, or core type; two alike make up to 1.03 by noise */
+/* Mean gains that pay for another library, or core type: in one family of routines, whose calls it is opened for; and in all. Two
+ * alike differ by up to 1.03 by noise, by more in a brief survey, which has nine points of a family. */
+#define WORTH_OPENING 1.10
+#define WORTH_OPENING_BRIEF 1.25
+#define WORTH_OPENING_ALL 1.06
 
 static double median(double a, double b, double c)
 {
@@ -88,19 +90,18 @@ static double geometric(const struct mean *m)
 	return m->points ? exp(m->sum / m->points) : 1;
 }
 
-/* The geometric mean of their best times, over all that was measured. */
-static double mean_of(const struct survey *s, unsigned kept)
+/* The geometric mean of their best times in a family, over the classes from `from` on that were measured. */
+static double family_mean(const struct survey *s, int family, int from, unsigned kept)
 {
 	struct mean m = {0};
 
-	for (int f = 0; f < CDM_FAMILIES; f++)
-		for (int t = 0; t < 4; t++)
-			for (int a = 0; a < CDM_ASPECTS; a++)
-				add_row(s, s->seconds[f][t][a], 0, kept, &m);
+	for (int t = 0; t < 4; t++)
+		for (int a = 0; a < CDM_ASPECTS; a++)
+			add_row(s, s->seconds[family][t][a], from, kept, &m);
 	return geometric(&m);
 }
 
-/* The same, over large products. */
+/* The same of one candidate, over large products. */
 static double product_mean(const struct survey *s, int c)
 {
 	struct mean m = {0};
@@ -109,12 +110,6 @@ static double product_mean(const struct survey *s, int c)
 		for (int a = 0; a < CDM_ASPECTS; a++)
 			add_row(s, s->seconds[CDM_FAMILY_GEMM][t][a], SURVEY_TEAM_FROM, 1u << c, &m);
 	return geometric(&m);
-}
-
-/* The same code, but for the number of threads. */
-static bool alike(const struct survey *s, int a, int b)
-{
-	return s->candidate[a].process == s->candidate[b].process;
 }
 
 /* The first candidate's library with the core type that has the best products, in which all others spend their time. The few calls
@@ -137,18 +132,63 @@ static int first_of(const struct survey *s)
 	return first;
 }
 
-static int best_addition(const struct survey *s, int first, unsigned kept, bool one_thread, double *gain)
+/* The same code as the first one's, on one thread. -1: it was not measured, or is the first. */
+static int single_of(const struct survey *s, int first)
 {
-	double before = mean_of(s, kept);
+	for (int c = 0; c < s->candidates; c++)
+		if (c != first && s->candidate[c].threads == 1 &&
+		    s->candidate[c].process == s->candidate[first].process)
+			return c;
+	return -1;
+}
+
+static unsigned those_alone(const struct survey *s, unsigned kept)
+{
+	unsigned alone = 0;
+
+	for (int c = 0; c < s->candidates; c++)
+		alone |= s->candidate[c].threads == 1 ? kept & 1u << c : 0;
+	return alone;
+}
+
+/* How many times as fast a family's calls become: those that have the machine to themselves, and may use any setting; with
+ * `beside`, those beside others, which use settings with one thread. A team is for larger calls. */
+static double family_gain(const struct survey *s, int family, unsigned kept, int c, bool beside)
+{
+	unsigned more = kept | 1u << c;
+	int from = s->candidate[c].threads > 1 ? SURVEY_TEAM_FROM - 1 : 0;
+
+	if (beside)
+		return family_mean(s, family, from, those_alone(s, kept)) /
+		       family_mean(s, family, from, those_alone(s, more));
+	return family_mean(s, family, from, kept) / family_mean(s, family, from, more);
+}
+
+/* What it brings to one family of routines, or to all, in what would be worth opening it. */
+static double worth(const struct survey *s, unsigned kept, int c, bool beside)
+{
+	double family = s->detailed ? WORTH_OPENING : WORTH_OPENING_BRIEF, most = 0, all = 1;
+
+	for (int f = 0; f < CDM_FAMILIES; f++) {
+		double gain = family_gain(s, f, kept, c, beside);
+		most = fmax(most, gain);
+		all *= gain;
+	}
+	return fmax(most / family, pow(all, 1.0 / CDM_FAMILIES) / WORTH_OPENING_ALL);
+}
+
+/* -1: nobody is worth it. */
+static int best_addition(const struct survey *s, unsigned kept)
+{
+	double most = 1;
 	int best = -1;
 
-	*gain = 0;
 	for (int c = 0; c < s->candidates; c++) {
-		if (kept & 1u << c || (one_thread && s->candidate[c].threads != 1))
+		if (kept & 1u << c)
 			continue;
-		double g = before / mean_of(s, kept | 1u << c) * (alike(s, first, c) ? PREFER_ALIKE : 1);
-		if (g > *gain) {
-			*gain = g;
+		double w = fmax(worth(s, kept, c, false), worth(s, kept, c, true));
+		if (w > most) {
+			most = w;
 			best = c;
 		}
 	}
@@ -165,19 +205,18 @@ static void keep(const struct survey *s, int c, struct cdm_plan *plan, int *orde
 	order[plan->settings++] = c;
 }
 
-/* The first, the best of those with one thread, and whoever else brings enough. order: setting -> candidate. */
+/* The first, with all threads and with one, and whoever else brings enough. order: setting -> candidate. */
 static void choose_settings(const struct survey *s, struct cdm_plan *plan, int *order)
 {
-	int first = first_of(s);
-	unsigned kept = 1u << first;
-	double gain;
+	int c = first_of(s), single = single_of(s, c);
+	unsigned kept = 1u << c;
 
-	keep(s, first, plan, order);
-	while (plan->settings < CDM_SETTINGS) {
-		bool need_single = plan->settings == 1 && s->candidate[first].threads > 1;
-		int c = best_addition(s, first, kept, need_single, &gain);
-		if (c < 0 || (!need_single && gain < WORTH_OPENING))
-			return;
+	keep(s, c, plan, order);
+	if (single >= 0) {
+		kept |= 1u << single;
+		keep(s, single, plan, order);
+	}
+	while (plan->settings < CDM_SETTINGS && (c = best_addition(s, kept)) >= 0) {
 		kept |= 1u << c;
 		keep(s, c, plan, order);
 	}

@@ -110,6 +110,35 @@ Test(calibrate, a_library_that_brings_little_is_not_opened)
 		cr_assert_str_eq(p.setting[i].library, "/with");
 }
 
+/* The first library's products are twice as fast, another core type's solves: on one thread all are the first library's, but
+ * solves; a mean over all would have taken the other for both, whose products nobody needs where the team computes. */
+Test(calibrate, calls_beside_others_have_the_first_library)
+{
+	static struct measured other = {.library = "/with", .asked = "Haswell", .lapack = true};
+	struct survey s = survey_of(4);
+	struct cdm_plan p;
+
+	s.candidate[BARE_ONE] = (struct candidate){&other, 1};
+	s.candidate[BARE_TEAM] = (struct candidate){&other, 2};
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int size = 0; size < MEASURED; size++) {
+			float *t = s.seconds[f][CDM_D][CDM_SQUARE][size];
+			float by = f == CDM_FAMILY_GEMM ? 2 : f == CDM_FAMILY_TRSM ? 0.5f : 0.99f;
+			t[BARE_ONE] = t[WITH_ONE] * by;
+			t[BARE_TEAM] = t[WITH_TEAM] * by;
+		}
+	survey_plan(&s, &p);
+	cr_assert(cdm_plan_is_valid(&p));
+	cr_assert_eq(p.settings, 4);
+	for (int size = 0; size < CDM_CLASSES; size++) {
+		int product = p.alone[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size];
+		int solve = p.alone[CDM_FAMILY_TRSM][CDM_D][CDM_SQUARE][size];
+		cr_assert_str_eq(p.setting[product].core, "", "class %d", size);
+		cr_assert_str_eq(p.setting[solve].core, "Haswell", "class %d", size);
+		cr_assert_str_eq(chosen(&p, CDM_FAMILY_TRSM, size)->core, "Haswell", "class %d", size);
+	}
+}
+
 /* By 5 %; it is 2 % worse in everything else, and one of its measurements was disturbed. */
 Test(calibrate, the_core_type_that_is_best_in_products)
 {
@@ -222,6 +251,7 @@ Test(calibrate, a_team_that_is_never_better_has_what_was_not_measured)
 {
 	struct survey s = survey_of(1);
 
+	s.candidates = 2;
 	for (int size = 0; size < MEASURED; size++)
 		s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size][WITH_TEAM] = 1;
 	cr_assert_eq(team_from(&s), (double)cdm_plan_least(MEASURED));
