@@ -314,16 +314,22 @@ static struct cdm_region *block_fit(size_t len, size_t align, const void *site)
 	return r;
 }
 
-/* A free block begins another life. */
+/* A free block begins another life. It is the caller's alone, so that nothing here is ordered but the new generation. */
 static void *block_renew(struct cdm_region *r, const void *site)
 {
-	atomic_fetch_add(&r->generation, 2);
+	const memory_order any = memory_order_relaxed;
+
+	atomic_store_explicit(&r->generation, atomic_load_explicit(&r->generation, any) + 2, memory_order_release);
+	atomic_store_explicit(&r->uses, 0, any);
+	atomic_store_explicit(&r->work, 0, any);
+	atomic_store_explicit(&r->last_use, 0, any);
+	atomic_store_explicit(&r->skip, 0, any);
+	atomic_store_explicit(&r->born, atomic_load_explicit(&r->resident, any), any);
 	r->site = site;
-	r->uses = r->work = r->last_use = r->moved = 0;
+	r->moved = 0;
 	r->flight = (struct cdm_flight){0};
-	r->skip = r->skip_next = 0;
+	r->skip_next = 0;
 	r->hollow = false;
-	r->born = r->resident;
 	return (void *)r->base;
 }
 

@@ -2,7 +2,9 @@
  *
  * A block is in the cache, or it is the caller's: what is taken out is nobody else's until it is put back or returned to the
  * kernel. A hollow block (cdm_region.hollow) has only its addresses: it counts no bytes, and only the two functions that are
- * for hollow ones give one out. The mark stays while it is the caller's, who clears it. No function here makes a system call but to wait for the lock; all take it and drop it. The map lock may be held.
+ * for hollow ones give one out. The mark stays while it is the caller's, who clears it. No function here makes a system call but to
+ * wait for the lock; all take it and drop it, but where the block that was freed last is the next one that is wanted. The map lock
+ * may be held.
  */
 #ifndef CDM_MEM_CACHE_H
 #define CDM_MEM_CACHE_H

@@ -47,6 +47,7 @@ struct cdm_region {
 	uint8_t origin;              /* enum cdm_origin */
 	bool movable;                /* private anonymous memory that may live on the device */
 	bool cached;                 /* a free block: memory kept for the next allocation */
+	bool filed;                  /* cached: in a list of the cache's, not in front of them */
 	bool hollow;                 /* a free block: its memory has gone back, only its addresses are kept */
 	bool margin;                 /* a block: the mapping goes on for CDM_BLOCK_MARGIN bytes behind its end */
 	bool guarded;                /* the program has changed the protection of a part */

@@ -1,4 +1,5 @@
 /* Blocks: alignment, reuse, realloc, what is kept and for how long, and the books after a random life. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -49,6 +50,63 @@ Test(block, freed_memory_is_reused_and_calloc_of_it_is_zero)
 	cr_assert_eq(p, q);
 	for (size_t i = 0; i < 8 << 20; i++)
 		cr_assert_eq(q[i], 0);
+}
+
+/* What was freed last is in no list yet (cache.c): it counts, is reclaimed, and ends like any other free block. */
+Test(block, what_was_freed_last_is_no_exception)
+{
+	char *p = cdm_block_alloc(8 << 20, 1, false, NULL);
+	uint64_t mask;
+
+	cdm_block_free(p);
+	cr_assert_eq(cdm_cache_bytes(), 8 << 20);
+	cr_assert_gt(cdm_cache_due(), 0);
+	cr_assert_eq(cdm_block_alloc(8 << 20, 1, false, NULL), p, "from the lists");
+	cr_assert_eq(cdm_cache_bytes(), 0);
+	cdm_block_free(p);
+	cr_assert_not(cdm_block_free(p));
+	cdm_map_enter(&mask); /* the program maps over it */
+	cdm_region_cut((uintptr_t)p, 8 << 20);
+	cdm_map_leave(&mask);
+	cr_assert_eq(cdm_cache_bytes(), 0);
+	cr_assert_eq(cdm_cache_due(), 0);
+	cr_assert_neq(cdm_block_alloc(8 << 20, 1, false, NULL), p);
+	cr_assert(cdm_regions_valid());
+}
+
+enum { OWNERS = 4, TURNS = 100000 };
+
+/* Blocks of two sizes, up to three alive: whoever has one finds his mark in it. */
+static void *own_blocks(void *seed)
+{
+	uint64_t state = (uint64_t)(uintptr_t)seed, *held[3] = {NULL};
+
+	for (int i = 0; i < TURNS; i++) {
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		uint64_t **slot = &held[(state >> 33) % 3];
+		if (*slot) {
+			cr_assert_eq(**slot, (uintptr_t)slot, "a block has two owners");
+			cr_assert(cdm_block_free(*slot));
+		}
+		*slot = cdm_block_alloc((1 + (state >> 40) % 2) << 20, 1, false, NULL);
+		cr_assert_not_null(*slot);
+		**slot = (uintptr_t)slot;
+	}
+	for (int i = 0; i < 3; i++)
+		cr_assert(!held[i] || cdm_block_free(held[i]));
+	return NULL;
+}
+
+Test(block, a_free_block_has_one_taker, .timeout = 60)
+{
+	pthread_t thread[OWNERS];
+
+	for (uintptr_t i = 0; i < OWNERS; i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, own_blocks, (void *)(i + 1)), 0);
+	for (int i = 0; i < OWNERS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert(cdm_regions_valid());
+	cr_assert_leq(cdm_cache_bytes(), (size_t)OWNERS * 3 * 2 * MIB + 2 * MIB);
 }
 
 Test(block, impossible_sizes_are_refused)
