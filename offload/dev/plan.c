@@ -120,7 +120,7 @@ bool cdm_plan_is_valid(const struct cdm_plan *plan)
 			return false;
 		any_alone |= s->threads == 1;
 	}
-	return in_range(&plan->team, plan, plan->setting[0].threads) && in_range(&plan->alone, plan, any_alone);
+	return in_range(&plan->team, plan, plan->setting[0].threads) && in_range(&plan->alone, plan, any_alone ? 1 : 0);
 }
 
 int cdm_plan_first_alone(const struct cdm_plan *plan)
