@@ -10,8 +10,8 @@
 
 #define SURVEY_MAX 16
 #define SURVEY_FAR_BEHIND 4.0 /* times the best: not measured for the next classes of the family */
-#define SURVEY_TEAM_FROM                                                                                               \
-	7 /* the first class, 1 Mflop and more, that is for several threads where nothing was measured */
+/* The first class, 1 Mflop and more, that is for several threads where nothing was measured. */
+#define SURVEY_TEAM_FROM 7
 
 /* A library in a process that runs, and a number of threads. */
 struct candidate {

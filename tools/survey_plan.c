@@ -14,10 +14,12 @@
 #define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
 #define LOSS_MOST 0.3
 /* Mean gains that pay for another library, or core type: in one family of routines, whose calls it is opened for; and in all. Two
- * alike differ by up to 1.03 by noise, by more in a brief survey, which has nine points of a family. */
+ * alike differ by up to 1.03 by noise, by more in a brief survey: it has nine points of a family. Three of these are of the size that
+ * a team is for, so that a mean over them is to be three times as far from 1. */
 #define WORTH_OPENING 1.10
 #define WORTH_OPENING_BRIEF 1.25
 #define WORTH_OPENING_ALL 1.06
+#define BRIEF_TEAM 3
 
 static double median(double a, double b, double c)
 {
@@ -57,17 +59,33 @@ static double steady(const struct survey *s, const float (*row)[SURVEY_MAX], int
 	return best_alike(s, row[size], c) * (below > 0 && above > 0 ? median(below, own, above) : own);
 }
 
-/* The best time of some candidates, at most SURVEY_FAR_BEHIND the best of all. kept: bit per candidate. */
-static double best_kept(const struct survey *s, const float (*row)[SURVEY_MAX], int size, unsigned kept)
+/* Sets of candidates: bit per candidate. */
+static unsigned everybody(const struct survey *s)
 {
-	double best = survey_best(s, row[size]) * SURVEY_FAR_BEHIND;
+	return (1u << s->candidates) - 1;
+}
+
+static unsigned those_alone(const struct survey *s, unsigned of)
+{
+	unsigned alone = 0;
+
+	for (int c = 0; c < s->candidates; c++)
+		alone |= s->candidate[c].threads == 1 ? of & 1u << c : 0;
+	return alone;
+}
+
+/* The best time of those kept, at most SURVEY_FAR_BEHIND the best of the pool, in which they compete. INFINITY: nobody of the
+ * pool was measured. */
+static double best_kept(const struct survey *s, const float (*row)[SURVEY_MAX], int size, unsigned kept, unsigned pool)
+{
+	double best = INFINITY, mine = INFINITY;
 
 	for (int c = 0; c < s->candidates; c++) {
-		double t = kept & 1u << c ? steady(s, row, size, c) : 0;
-		if (t > 0 && t < best)
-			best = t;
+		double t = row[size][c] > 0 && (pool | kept) & 1u << c ? steady(s, row, size, c) : 0;
+		best = t > 0 && t < best ? t : best;
+		mine = t > 0 && t < mine && kept & 1u << c ? t : mine;
 	}
-	return best;
+	return fmin(mine, best * SURVEY_FAR_BEHIND);
 }
 
 struct mean {
@@ -76,13 +94,16 @@ struct mean {
 };
 
 /* Adds the classes of one row, from `from` on. */
-static void add_row(const struct survey *s, const float (*row)[SURVEY_MAX], int from, unsigned kept, struct mean *to)
+static void add_row(const struct survey *s, const float (*row)[SURVEY_MAX], int from, unsigned kept, unsigned pool,
+		    struct mean *to)
 {
-	for (int size = from; size < CDM_CLASSES; size++)
-		if (!isinf(survey_best(s, row[size]))) {
-			to->sum += log(best_kept(s, row, size, kept));
+	for (int size = from; size < CDM_CLASSES; size++) {
+		double t = best_kept(s, row, size, kept, pool);
+		if (!isinf(t)) {
+			to->sum += log(t);
 			to->points++;
 		}
+	}
 }
 
 static double geometric(const struct mean *m)
@@ -91,13 +112,13 @@ static double geometric(const struct mean *m)
 }
 
 /* The geometric mean of their best times in a family, over the classes from `from` on that were measured. */
-static double family_mean(const struct survey *s, int family, int from, unsigned kept)
+static double family_mean(const struct survey *s, int family, int from, unsigned kept, unsigned pool)
 {
 	struct mean m = {0};
 
 	for (int t = 0; t < 4; t++)
 		for (int a = 0; a < CDM_ASPECTS; a++)
-			add_row(s, s->seconds[family][t][a], from, kept, &m);
+			add_row(s, s->seconds[family][t][a], from, kept, pool, &m);
 	return geometric(&m);
 }
 
@@ -108,7 +129,7 @@ static double product_mean(const struct survey *s, int c)
 
 	for (int t = 0; t < 4; t++)
 		for (int a = 0; a < CDM_ASPECTS; a++)
-			add_row(s, s->seconds[CDM_FAMILY_GEMM][t][a], SURVEY_TEAM_FROM, 1u << c, &m);
+			add_row(s, s->seconds[CDM_FAMILY_GEMM][t][a], SURVEY_TEAM_FROM, 1u << c, everybody(s), &m);
 	return geometric(&m);
 }
 
@@ -132,7 +153,7 @@ static int first_of(const struct survey *s)
 	return first;
 }
 
-/* The same code as the first one's, on one thread. -1: it was not measured, or is the first. */
+/* The same code as the first one's, on one thread. -1: there is none, or it is the first. */
 static int single_of(const struct survey *s, int first)
 {
 	for (int c = 0; c < s->candidates; c++)
@@ -142,42 +163,32 @@ static int single_of(const struct survey *s, int first)
 	return -1;
 }
 
-static unsigned those_alone(const struct survey *s, unsigned kept)
+/* How many times as fast a family's calls become by one more: those of the pool's settings. A team is for larger calls. */
+static double family_gain(const struct survey *s, int family, unsigned kept, int c, unsigned pool)
 {
-	unsigned alone = 0;
-
-	for (int c = 0; c < s->candidates; c++)
-		alone |= s->candidate[c].threads == 1 ? kept & 1u << c : 0;
-	return alone;
-}
-
-/* How many times as fast a family's calls become: those that have the machine to themselves, and may use any setting; with
- * `beside`, those beside others, which use settings with one thread. A team is for larger calls. */
-static double family_gain(const struct survey *s, int family, unsigned kept, int c, bool beside)
-{
-	unsigned more = kept | 1u << c;
 	int from = s->candidate[c].threads > 1 ? SURVEY_TEAM_FROM - 1 : 0;
 
-	if (beside)
-		return family_mean(s, family, from, those_alone(s, kept)) /
-		       family_mean(s, family, from, those_alone(s, more));
-	return family_mean(s, family, from, kept) / family_mean(s, family, from, more);
+	return family_mean(s, family, from, kept & pool, pool) /
+	       family_mean(s, family, from, (kept | 1u << c) & pool, pool);
 }
 
-/* What it brings to one family of routines, or to all, in what would be worth opening it. */
-static double worth(const struct survey *s, unsigned kept, int c, bool beside)
+/* What it brings to one family of routines, or to all, as a multiple of what is worth opening it. */
+static double worth(const struct survey *s, unsigned kept, int c, unsigned pool)
 {
-	double family = s->detailed ? WORTH_OPENING : WORTH_OPENING_BRIEF, most = 0, all = 1;
+	bool sure = s->detailed && !s->disturbed;
+	double scale = !sure && s->candidate[c].threads > 1 ? BRIEF_TEAM : 1, most = 0, all = 1;
 
 	for (int f = 0; f < CDM_FAMILIES; f++) {
-		double gain = family_gain(s, f, kept, c, beside);
+		double gain = family_gain(s, f, kept, c, pool);
 		most = fmax(most, gain);
 		all *= gain;
 	}
-	return fmax(most / family, pow(all, 1.0 / CDM_FAMILIES) / WORTH_OPENING_ALL);
+	most /= pow(sure ? WORTH_OPENING : WORTH_OPENING_BRIEF, scale);
+	return fmax(most, pow(all, 1.0 / CDM_FAMILIES) / pow(WORTH_OPENING_ALL, scale));
 }
 
-/* -1: nobody is worth it. */
+/* By what calls gain that have the machine to themselves, and may use any setting, or those beside others, which use settings with
+ * one thread. -1: nobody is worth it. */
 static int best_addition(const struct survey *s, unsigned kept)
 {
 	double most = 1;
@@ -186,7 +197,9 @@ static int best_addition(const struct survey *s, unsigned kept)
 	for (int c = 0; c < s->candidates; c++) {
 		if (kept & 1u << c)
 			continue;
-		double w = fmax(worth(s, kept, c, false), worth(s, kept, c, true));
+		double w = worth(s, kept, c, everybody(s));
+		if (s->candidate[c].threads == 1)
+			w = fmax(w, worth(s, kept, c, those_alone(s, everybody(s))));
 		if (w > most) {
 			most = w;
 			best = c;

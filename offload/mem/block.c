@@ -314,12 +314,12 @@ static struct cdm_region *block_fit(size_t len, size_t align, const void *site)
 	return r;
 }
 
-/* A free block begins another life. It is the caller's alone, so that nothing here is ordered but the new generation. */
+/* A free block begins another life. Nothing here is ordered but the new generation. */
 static void *block_renew(struct cdm_region *r, const void *site)
 {
 	const memory_order any = memory_order_relaxed;
 
-	atomic_store_explicit(&r->generation, atomic_load_explicit(&r->generation, any) + 2, memory_order_release);
+	atomic_fetch_add_explicit(&r->generation, 2, memory_order_release);
 	atomic_store_explicit(&r->uses, 0, any);
 	atomic_store_explicit(&r->work, 0, any);
 	atomic_store_explicit(&r->last_use, 0, any);

@@ -3,11 +3,11 @@
 #include "offload/base/lock.h"
 
 #define BINS 128
-#define FRONT_MAX CDM_CACHE_ALONE
+#define FRONT_MAX CDM_CACHE_ALONE /* as much may stay where no thread gives it back in time */
 #define PROBES 8
 #define LOOKS 2048 /* at blocks, for one with memory of the device */
 
-/* Guards what follows and the `cached` mark of blocks. Taken alone on the fast paths, or inside the map lock; nothing is
+/* Guards the lists, and the `filed` mark of blocks. Taken alone on the fast paths, or inside the map lock; nothing is
  * taken inside it. Signals may come: only malloc and free take it alone, and they are not for signal handlers; one that forks asks
  * whether it has interrupted them. */
 static cdm_lock lock;
@@ -17,9 +17,9 @@ static struct kind {
 } kind[2];                                          /* by cdm_region.hollow */
 static uint64_t rested;                             /* hollow blocks are not due before */
 static _Atomic size_t bytes, limit = CDM_CACHE_MAX; /* bytes: in the lists */
-/* The block that was freed last: whoever exchanges it has it, without the lock, and it is in no list. Whoever takes the lock files it
- * first, so that it is like all others to him. An allocate/free loop costs two exchanges, 12 ns on a Zen 5; the lock and the lists cost
- * 25 more. */
+/* The block that was freed last: whoever exchanges it has it, without the lock, and it is in no list. enter() files it, so that it is
+ * like all others for those who look at the lists. An allocate/free loop costs two exchanges, 12 ns on a Zen 5; the lock and the
+ * lists cost 25 more. */
 static _Atomic(struct cdm_region *) front;
 static _Atomic uint64_t due; /* of the oldest of either kind; 0: none */
 
@@ -217,35 +217,40 @@ bool cdm_cache_overdue(void)
 	return when && (too_much() || now_ns() > when);
 }
 
-/* ---- in front (without the lock) ---- */
+/* ---- in front ---- */
 
-/* What was there before goes to the lists. */
+/* Without the lock where nothing was there. What was goes to the lists, under the lock: a block that is in neither would be forgotten by
+ * nobody. */
 static void put_in_front(struct cdm_region *r)
 {
+	struct cdm_region *before = NULL;
+
 	r->cached = true;
-	struct cdm_region *before = atomic_exchange(&front, r);
-	if (!before || before == r)
+	if (atomic_compare_exchange_strong(&front, &before, r))
 		return;
 	lock_enter();
-	file(before);
+	before = atomic_exchange(&front, r);
+	if (before != r)
+		file(before);
 	leave();
 }
 
-/* A glance is enough to leave a block of another size to those who take the lock: descriptors are never freed. */
+/* Without the lock. A glance is enough to leave a block of another size to those who take the lock: descriptors are never freed, so
+ * at worst it is out of date. */
 static struct cdm_region *take_from_front(size_t len, size_t align)
 {
-	struct cdm_region *r = atomic_load_explicit(&front, memory_order_relaxed);
+	struct cdm_region *r = atomic_load_explicit(&front, memory_order_acquire);
 
-	if (!r || !fits(r, len, align) || !(r = atomic_exchange(&front, NULL)))
+	if (!r || !fits(r, len, align) || !atomic_compare_exchange_strong(&front, &r, NULL))
 		return NULL;
-	if (r->filed || !fits(r, len, align)) { /* another one meanwhile */
-		lock_enter();
-		file(r);
-		leave();
-		return NULL;
+	if (!r->filed && fits(r, len, align)) {
+		r->cached = false;
+		return r;
 	}
-	r->cached = false;
-	return r;
+	lock_enter(); /* it has been cut meanwhile, or a mover has come */
+	file(r);
+	leave();
+	return NULL;
 }
 
 /* ---- seen from outside ---- */

@@ -15,7 +15,7 @@
 #define CDM_CACHE_ALONE ((size_t)16 << 20) /* more than that is not kept when nobody gives it back in time (decay.h) */
 #define CDM_CACHE_NS 10000000000ull        /* nor is anything for longer */
 
-/* False: it is in the cache already, two threads have freed it. */
+/* False: it is in the cache already, somebody has freed it before. */
 bool cdm_cache_put(struct cdm_region *r);
 /* Puts a part of what cdm_cache_oldest() gave back in its place. */
 void cdm_cache_put_back(struct cdm_region *r);
@@ -39,7 +39,7 @@ struct cdm_region *cdm_cache_resident(void);
 void cdm_cache_forget(struct cdm_region *r);
 /* Bytes of memory. A glance: another thread may be changing it. */
 size_t cdm_cache_bytes(void);
-/* When the oldest block will have been there for too long, in cdm_now_ns() time; 0: there is none. */
+/* When the oldest block will have been there for too long, in cdm_now_ns() time; 0: there is none. Not a glance. */
 uint64_t cdm_cache_due(void);
 /* More than may be kept, or too old: a glance. */
 bool cdm_cache_overdue(void);

@@ -110,33 +110,96 @@ Test(calibrate, a_library_that_brings_little_is_not_opened)
 		cr_assert_str_eq(p.setting[i].library, "/with");
 }
 
-/* The first library's products are twice as fast, another core type's solves: on one thread all are the first library's, but
- * solves; a mean over all would have taken the other for both, whose products nobody needs where the team computes. */
-Test(calibrate, calls_beside_others_have_the_first_library)
+/* A second core type takes the bare library's places; by: how many times as long it takes, for one thread and for the team. */
+static struct survey survey_of_cores(double by(int family, int size, int threads))
 {
 	static struct measured other = {.library = "/with", .asked = "Haswell", .lapack = true};
-	struct survey s = survey_of(4);
-	struct cdm_plan p;
+	struct survey s = survey_of(1);
 
 	s.candidate[BARE_ONE] = (struct candidate){&other, 1};
 	s.candidate[BARE_TEAM] = (struct candidate){&other, 2};
 	for (int f = 0; f < CDM_FAMILIES; f++)
 		for (int size = 0; size < MEASURED; size++) {
 			float *t = s.seconds[f][CDM_D][CDM_SQUARE][size];
-			float by = f == CDM_FAMILY_GEMM ? 2 : f == CDM_FAMILY_TRSM ? 0.5f : 0.99f;
-			t[BARE_ONE] = t[WITH_ONE] * by;
-			t[BARE_TEAM] = t[WITH_TEAM] * by;
+			t[BARE_ONE] = t[WITH_ONE] * (float)by(f, size, 1);
+			t[BARE_TEAM] = t[WITH_TEAM] * (float)by(f, size, 2);
 		}
+	return s;
+}
+
+static double solves_faster_products_slower(int family, int size, int threads)
+{
+	(void)threads;
+	return family == CDM_FAMILY_TRSM ? 0.5 : family == CDM_FAMILY_GEMM && size > 5 ? 2 : 1;
+}
+
+/* Products of the sizes that the team computes are half as fast with the other core type: in a mean over all calls only its solves
+ * count, and it was the only one that calls beside others had. */
+Test(calibrate, calls_beside_others_have_the_first_library)
+{
+	struct survey s = survey_of_cores(solves_faster_products_slower);
+	struct cdm_plan p;
+
+	s.detailed = true;
 	survey_plan(&s, &p);
 	cr_assert(cdm_plan_is_valid(&p));
 	cr_assert_eq(p.settings, 4);
 	for (int size = 0; size < CDM_CLASSES; size++) {
 		int product = p.alone[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size];
 		int solve = p.alone[CDM_FAMILY_TRSM][CDM_D][CDM_SQUARE][size];
-		cr_assert_str_eq(p.setting[product].core, "", "class %d", size);
+		cr_assert(size <= 5 || !p.setting[product].core[0], "class %d", size);
 		cr_assert_str_eq(p.setting[solve].core, "Haswell", "class %d", size);
 		cr_assert_str_eq(chosen(&p, CDM_FAMILY_TRSM, size)->core, "Haswell", "class %d", size);
 	}
+	s.detailed = false; /* three points say less of a team, nine still enough of one thread */
+	survey_plan(&s, &p);
+	cr_assert_eq(p.settings, 3);
+	cr_assert_eq(p.setting[2].threads, 1);
+	cr_assert_str_eq(p.setting[2].core, "Haswell");
+}
+
+static double solves_faster_by_20(int family, int size, int threads)
+{
+	(void)size, (void)threads;
+	return family == CDM_FAMILY_TRSM ? 1 / 1.2 : 1;
+}
+static double solves_faster_by_7(int family, int size, int threads)
+{
+	(void)size, (void)threads;
+	return family == CDM_FAMILY_TRSM ? 1 / 1.07 : 1;
+}
+static double one_thread_faster_by_40(int family, int size, int threads)
+{
+	(void)family, (void)size;
+	return threads == 1 ? 1 / 1.4 : 1;
+}
+
+static int settings_of(double by(int family, int size, int threads), bool detailed, bool disturbed, float team)
+{
+	struct survey s = survey_of_cores(by);
+	struct cdm_plan p;
+
+	s.detailed = detailed;
+	s.disturbed = disturbed;
+	for (int f = 0; f < CDM_FAMILIES; f++)
+		for (int size = 0; size < MEASURED; size++) {
+			s.seconds[f][CDM_D][CDM_SQUARE][size][WITH_TEAM] *= team;
+			s.seconds[f][CDM_D][CDM_SQUARE][size][BARE_TEAM] *= team;
+		}
+	survey_plan(&s, &p);
+	cr_assert(cdm_plan_is_valid(&p));
+	return p.settings;
+}
+
+Test(calibrate, what_is_worth_opening)
+{
+	cr_assert_gt(settings_of(solves_faster_by_20, true, false, 1), 2);
+	cr_assert_eq(settings_of(solves_faster_by_20, false, false, 1), 2, "a brief survey is not so sure");
+	cr_assert_eq(settings_of(solves_faster_by_20, true, true, 1), 2, "nor a disturbed one");
+	cr_assert_eq(settings_of(solves_faster_by_7, true, false, 1), 2);
+	/* Where a team of many threads is ten times as fast, calls beside others are still on one. */
+	cr_assert_eq(settings_of(one_thread_faster_by_40, true, false, 0.1f), 3);
+	cr_assert_eq(settings_of(one_thread_faster_by_40, false, false, 0.1f), 3);
 }
 
 /* By 5 %; it is 2 % worse in everything else, and one of its measurements was disturbed. */
@@ -251,7 +314,7 @@ Test(calibrate, a_team_that_is_never_better_has_what_was_not_measured)
 {
 	struct survey s = survey_of(1);
 
-	s.candidates = 2;
+	s.candidates = 2; /* the bare library's team would be opened */
 	for (int size = 0; size < MEASURED; size++)
 		s.seconds[CDM_FAMILY_GEMM][CDM_D][CDM_SQUARE][size][WITH_TEAM] = 1;
 	cr_assert_eq(team_from(&s), (double)cdm_plan_least(MEASURED));
