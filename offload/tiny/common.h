@@ -1,4 +1,5 @@
-/* What all files of kernels share: one translation unit per type (d.c, s.c, c.c, z.c) includes a description of its
+/* What all files of kernels share: one translation unit per type and instruction set (d.c, s.c, c.c,
+ * z.c: AVX2; d512.c ...: AVX-512) includes a description of its
  * vectors (lanes_*.h, element_*.h), of its arithmetic (real.h or complex.h), and the routines, which are written once. */
 #pragma once
 #include <immintrin.h>
@@ -6,13 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "offload/tiny/tiny.h"
+#include "offload/tiny/sets.h"
 
 #define FN static inline __attribute__((always_inline, unused))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
+#ifdef __AVX512F__
+#define UNROLL _Pragma("GCC unroll 16")
+#else
 #define UNROLL _Pragma("GCC unroll 12")
+#endif
 #endif
 
 #define CAP CDM_TINY_ORDER

@@ -16,9 +16,10 @@ struct elimination {
 	unsigned char row[CAP], place[CAP];
 };
 
-FN V active_lanes(const struct elimination *s, int v)
+/* x, a vector v of the copy, with zeros in the rows that are not active. */
+FN V active_lanes(const struct elimination *s, int v, V x)
 {
-	return v_bits(s->active >> (v * LANES));
+	return v_keep(x, s->active >> (v * LANES));
 }
 
 /* The row of column j's pivot, as i?amax finds it: that of the first place among the largest, or of the first of all
@@ -32,7 +33,7 @@ FN int pivot_row(const int W, const int G, const struct elimination *s, const E 
 
 	if (first != first)
 		return s->row[j];
-	EACH_VECTOR(v, 0) most = v_max(v_and(v_abs1(v_load(column + v * VL)), active_lanes(s, v)), most);
+	EACH_VECTOR(v, 0) most = v_max(active_lanes(s, v, v_abs1(v_load(column + v * VL))), most);
 	most = v_set1(v_hmax(most));
 	EACH_VECTOR(v, 0) equal |= v_eqbits(v_abs1(v_load(column + v * VL)), most) << (v * LANES);
 	equal &= s->active;
@@ -80,7 +81,7 @@ FN void multipliers(const int W, const int G, const struct elimination *s, E *co
 
 		if (scaled)
 			x = v_mul(x, by);
-		x = v_and(x, active_lanes(s, v));
+		x = active_lanes(s, v, x);
 		v_store(column + v * VL, x);
 		if (G == 1)
 			l[v] = x;
@@ -128,7 +129,7 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 {
 	if (vectors == 1)
 		return factor_lu(1, 1, s, a, lda, ipiv);
-	if (vectors == 2)
+	if (vectors == 2 || MAX_VECTORS == 2)
 		return factor_lu(2, 1, s, a, lda, ipiv);
 	if (vectors == 3)
 		return factor_lu(3, 1, s, a, lda, ipiv);

@@ -59,19 +59,14 @@ FN void product_panel(const int P, const bool part, const struct product *given,
 
 	for (; j + TILE_COLUMNS <= columns; j += TILE_COLUMNS, b += TILE_COLUMNS * g->bcs, to += TILE_COLUMNS * ldt)
 		product_tile(P, TILE_COLUMNS, part, g, b, to, ldt, rows);
+#define TILE(NR)                                                                                                       \
+	case NR:                                                                                                       \
+		product_tile(P, NR, part, g, b, to, ldt, rows);                                                        \
+		break;
 	switch (columns - j) {
-	case 1:
-		product_tile(P, 1, part, g, b, to, ldt, rows);
-		break;
-#if TILE_COLUMNS > 2
-	case 2:
-		product_tile(P, 2, part, g, b, to, ldt, rows);
-		break;
-	case 3:
-		product_tile(P, 3, part, g, b, to, ldt, rows);
-		break;
-#endif
+		EACH_WIDTH(TILE)
 	}
+#undef TILE
 }
 
 /* to = alpha A B + beta to, for one panel of `rows` (at most P VL) and any number of columns. */

@@ -84,19 +84,14 @@ FN void solve_panel(const int P, const struct triangle *u, E *w, ptrdiff_t ws)
 
 	for (; j + TILE_COLUMNS <= u->k; j += TILE_COLUMNS)
 		solve_columns(P, TILE_COLUMNS, u, w, ws, j);
+#define SOLVE(NR)                                                                                                      \
+	case NR:                                                                                                       \
+		solve_columns(P, NR, u, w, ws, j);                                                                     \
+		break;
 	switch (u->k - j) {
-	case 1:
-		solve_columns(P, 1, u, w, ws, j);
-		break;
-#if TILE_COLUMNS > 2
-	case 2:
-		solve_columns(P, 2, u, w, ws, j);
-		break;
-	case 3:
-		solve_columns(P, 3, u, w, ws, j);
-		break;
-#endif
+		EACH_WIDTH(SOLVE)
 	}
+#undef SOLVE
 }
 
 /* Columns of whole vectors, the rows beyond the last zero. All `ldd` rows are written. */

@@ -9,6 +9,15 @@
 #define PANEL_ROWS (PANEL_MAX * VL)
 #define MAX_VECTORS (CAP / VL)
 
+/* X for each number of columns that a tile can have but the largest. */
+#if TILE_COLUMNS == 2
+#define EACH_WIDTH(X) X(1)
+#elif TILE_COLUMNS == 4
+#define EACH_WIDTH(X) X(1) X(2) X(3)
+#else
+#define EACH_WIDTH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#endif
+
 /* Factorizations have code of their own for columns of 1 to 4, of 6, and of 8 vectors; other columns are G groups of W
  * vectors. EACH_VECTOR: v from `first` on, a constant where G is 1. */
 #define EACH_VECTOR(v, first)                                                                                          \

@@ -1,11 +1,15 @@
 /* Whether the kernels can run, and where they are worth it. This file is compiled for any x86-64. */
 #include "offload/base/cpu.h"
-#include "offload/tiny/tiny.h"
+#include "offload/tiny/sets.h"
 
-bool cdm_tiny_usable(void)
-{
-	return cdm_cpu() & CDM_CPU_AVX2;
-}
+#define REAL(prefix)                                                                                                   \
+	{                                                                                                              \
+		prefix##gemm, prefix##gemv, prefix##syrk, 0, prefix##trsm, prefix##getrf, prefix##potrf                \
+	}
+#define COMPLEX(prefix)                                                                                                \
+	{                                                                                                              \
+		prefix##gemm, prefix##gemv, prefix##syrk, prefix##herk, prefix##trsm, prefix##getrf, prefix##potrf     \
+	}
 
 /* Measured by tests/bench/tiny.c on a Zen 3 (2 cores, shared), operands in the first cache unless they are too large. How many
  * times faster than the best of OpenBLAS 0.3.21, ATLAS 3.10 and MKL 2026.2 (one thread each), with 10 ns for the call added to the
@@ -63,14 +67,54 @@ bool cdm_tiny_usable(void)
  * Reaching another library than the program's own costs 30 to 80 ns more than calling it, so that a ratio of 0.9 is none to give up.
  * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size: at 4 to 7 MKL's getrf and ATLAS's potrf
  * are faster, but the program's own library is neither. */
-const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
-	/* clang-format off */
-	/*		     s			      d			    c			  z */
-	[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
-	[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
-	[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
-	[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
-	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
-	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
-	/* clang-format on */
+static const struct cdm_tiny_set avx2 = {
+	.name = "avx2",
+	.needs = CDM_CPU_AVX2,
+	.of = {REAL(cdm_tiny_avx2_s), REAL(cdm_tiny_avx2_d), COMPLEX(cdm_tiny_avx2_c), COMPLEX(cdm_tiny_avx2_z)},
+	.limits =
+		{
+			/* clang-format off */
+		/*		     s			      d			    c			  z */
+		[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
+		[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
+		[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
+		[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
+		[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+		[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
+			/* clang-format on */
+		},
 };
+
+static const struct cdm_tiny_set avx512 = {
+	.name = "avx512",
+	.needs = CDM_CPU_AVX512,
+	.of = {REAL(cdm_tiny_avx512_s), REAL(cdm_tiny_avx512_d), COMPLEX(cdm_tiny_avx512_c),
+	       COMPLEX(cdm_tiny_avx512_z)},
+	.limits =
+		{
+			/* clang-format off */
+		/*		     s			      d			    c			  z */
+		[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
+		[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
+		[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
+		[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
+		[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+		[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
+			/* clang-format on */
+		},
+};
+
+const struct cdm_tiny_set *cdm_tiny_set(int i)
+{
+	static const struct cdm_tiny_set *const sets[] = {&avx512, &avx2};
+
+	for (size_t s = 0; s < sizeof(sets) / sizeof(*sets); s++)
+		if (cdm_cpu() & sets[s]->needs && i-- == 0)
+			return sets[s];
+	return NULL;
+}
+
+bool cdm_tiny_usable(void)
+{
+	return cdm_tiny_set(0);
+}

@@ -106,10 +106,11 @@ FN void put_sum(E *y, E sum, E alpha, E beta)
 }
 
 /* The same for four of each. */
+#define SUM_VECTORS (VL > 4 ? 1 : 4 / VL)
 FN void put_sums(E *y, const ACC acc[4], bool conj, E alpha, E beta)
 {
 #if COMPLEX
-	V re[4], im[4], r[4 / VL];
+	V re[4], im[4], r[SUM_VECTORS];
 
 	UNROLL for (int j = 0; j < 4; j++)
 	{
@@ -117,13 +118,16 @@ FN void put_sums(E *y, const ACC acc[4], bool conj, E alpha, E beta)
 		im[j] = v_xor(acc[j].im, v_signs(false, conj));
 	}
 	v_sum_pairs(r, re, im);
-	UNROLL for (int p = 0; p < 4 / VL; p++)
+	UNROLL for (int p = 0; p < SUM_VECTORS; p++)
 	{
 		if (!e_is1(alpha))
 			r[p] = v_mul(r[p], b_set(alpha));
 		if (!e_is0(beta))
-			r[p] = v_plus(r[p], v_load(y + p * VL), beta);
-		v_store(y + p * VL, r[p]);
+			r[p] = v_plus(r[p], load_rows(1, VL > 4, 0, 4, y + p * VL), beta);
+		if (VL > 4)
+			v_storep(y, r[p], 4);
+		else
+			v_store(y + p * VL, r[p]);
 	}
 #else
 	(void)conj;
