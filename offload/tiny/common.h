@@ -32,6 +32,13 @@ FN int max_(int a, int b)
 	return a > b ? a : b;
 }
 
+/* x, of which the compiler shall not keep multiples in registers, or in memory, from one round of a loop to the next. */
+FN ptrdiff_t anew(ptrdiff_t x)
+{
+	__asm__ volatile("" : "+r"(x));
+	return x;
+}
+
 /* An option letter of BLAS, in either case. */
 FN bool is_letter(int c, int letter)
 {

@@ -2,6 +2,8 @@
 #pragma once
 
 enum { ZERO, ONE, ANY }; /* what a factor is */
+/* Tiles that are only added to C have code of their own: there, additions do not take the multiplications' place. */
+#define KNOW_ONE (REGISTERS == 32)
 
 struct product {
 	int k;
@@ -16,17 +18,29 @@ struct product {
 
 FN int kind_of(E x)
 {
-	return e_is0(x) ? ZERO : COMPLEX && e_is1(x) ? ONE : ANY;
+	return e_is0(x) ? ZERO : (COMPLEX || KNOW_ONE) && e_is1(x) ? ONE : ANY;
 }
 
-/* to[rows x NR] = alpha A B + beta to, with the first column of B at b. */
-FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
-		     ptrdiff_t ldt, int rows)
+/* A column of a tile, and of what it is added to: P vectors. */
+FN void load_column(const int P, const bool part, V v[PANEL_MAX], const E *at, int rows)
 {
-	ACC acc[TILE_COLUMNS][PANEL_MAX];
+	UNROLL for (int p = 0; p < P; p++) v[p] = load_rows(P, part, p, rows, at);
+}
+
+FN void store_column(const int P, const bool part, const V v[PANEL_MAX], E *at, int rows)
+{
+	if (part)
+		v_storep(at, v[0], rows);
+	else
+		UNROLL for (int p = 0; p < P; p++) v_store(at + row_of(P, p, rows), v[p]);
+}
+
+/* to = alpha acc + beta to */
+FN void put_tile(const int P, const int NR, const bool part, const struct product *g, ACC acc[TILE_COLUMNS][PANEL_MAX],
+		 E *to, ptrdiff_t ldt, int rows)
+{
 	VM mask = v_mask(part ? rows : VL);
 
-	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, g->bcs);
 	UNROLL for (int j = 0; j < NR; j++, to += ldt)
 	{
 		V r[PANEL_MAX];
@@ -43,11 +57,48 @@ FN void product_tile(const int P, const int NR, const bool part, const struct pr
 			else if (g->beta_is == ANY)
 				r[p] = v_mac(r[p], part ? v_loadm(at, mask) : v_load(at), b_set(g->beta));
 		}
-		if (part)
-			v_storep(to, r[0], rows);
-		else
-			UNROLL for (int p = 0; p < P; p++) v_store(to + row_of(P, p, rows), r[p]);
+		store_column(P, part, r, to, rows);
 	}
+}
+
+/* to += alpha acc. What is loaded next to a masked store waits for it: all columns are loaded first. */
+FN void add_tile(const int P, const int NR, const bool part, const struct product *g, ACC acc[TILE_COLUMNS][PANEL_MAX],
+		 E *to, ptrdiff_t ldt, int rows)
+{
+	V c[TILE_COLUMNS][PANEL_MAX];
+
+	UNROLL for (int j = 0; j < NR; j++)
+	{
+		load_column(P, part, c[j], to + j * ldt, rows);
+		UNROLL for (int p = 0; p < P; p++)
+		{
+			V r = acc_value(acc[j][p], g->conj);
+
+			if (g->alpha_is == ONE)
+				c[j][p] += r;
+			else
+				c[j][p] = v_mac(c[j][p], r, b_set(g->alpha));
+		}
+		if (!part)
+			store_column(P, part, c[j], to + j * ldt, rows);
+	}
+	if (part)
+		UNROLL for (int j = 0; j < NR; j++) store_column(P, part, c[j], to + j * ldt, rows);
+}
+
+/* to[rows x NR] = alpha A B + beta to, with the first column of B at b. */
+FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
+		     ptrdiff_t ldt, int rows)
+{
+	ACC acc[TILE_COLUMNS][PANEL_MAX];
+
+	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, KNOW_ONE ? anew(g->bcs) : g->bcs);
+	if (KNOW_ONE)
+		ldt = anew(ldt);
+	if (KNOW_ONE && g->beta_is == ONE)
+		add_tile(P, NR, part, g, acc, to, ldt, rows);
+	else
+		put_tile(P, NR, part, g, acc, to, ldt, rows);
 }
 
 FN void product_panel(const int P, const bool part, const struct product *given, E *to, ptrdiff_t ldt, int rows,
@@ -143,6 +194,12 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
+#ifdef NARROW
+	if (m <= NARROW_ROWS) {
+		NARROW(gemm)(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+		return;
+	}
+#endif
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
 	struct product g = {.k = k,
 			    .as = lda,

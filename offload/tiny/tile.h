@@ -49,6 +49,12 @@ FN int row_of(const int P, int p, int rows)
 	return p > 0 && p == P - 1 ? rows - VL : p * VL;
 }
 
+/* Vector p of a panel's rows in a column. */
+FN V load_rows(const int P, const bool part, int p, int rows, const E *at)
+{
+	return part ? v_loadm(at, v_mask(rows)) : v_load(at + row_of(P, p, rows));
+}
+
 /* acc[j][p] = sum over l of column l of A (at a + l as) times B(l, j) (at b + l brs + j bcs). */
 FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][PANEL_MAX], int k, int rows, const E *a,
 	     ptrdiff_t as, const E *b, ptrdiff_t brs, ptrdiff_t bcs)
@@ -56,12 +62,14 @@ FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][P
 	VM mask = v_mask(part ? rows : VL);
 
 	UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] = acc_zero();
-	for (int l = 0; l < k; l++, a += as, b += brs) {
+	const E *b4 = b + 4 * bcs; /* a register less for each column beyond 4 */
+
+	for (int l = 0; l < k; l++, a += as, b += brs, b4 += brs) {
 		V v[PANEL_MAX];
 
 		UNROLL for (int p = 0; p < P; p++) v[p] = part ? v_loadm(a, mask) : v_load(a + row_of(P, p, rows));
 		UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] =
-			acc_mac(acc[j][p], v[p], b + j * bcs);
+			acc_mac(acc[j][p], v[p], j < 4 ? b + j * bcs : b4 + (j - 4) * bcs);
 	}
 }
 

@@ -27,11 +27,6 @@ FN int sums_of(const int P)
 	return P > GEMV_SUMS / 2 ? 1 : P > GEMV_SUMS / 4 ? 2 : 4;
 }
 
-FN V load_rows(const int P, const bool part, int p, int rows, const E *at)
-{
-	return part ? v_loadm(at, v_mask(rows)) : v_load(at + row_of(P, p, rows));
-}
-
 /* y = alpha A x + beta y for one panel of rows. */
 FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 		   E beta, E *y)
