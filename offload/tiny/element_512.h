@@ -1,8 +1,6 @@
 /* What elements of any size share in vectors of 512 bits: VL of them, MASK_BITS for each in a mask. */
 #pragma once
 
-#define NARROW_ROWS (VL / 2) /* rows up to which vectors of half the length do better */
-
 /* The first `count` elements, 0 to VL. */
 FN VM v_mask(int count)
 {

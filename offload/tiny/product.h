@@ -194,12 +194,6 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
-#ifdef NARROW
-	if (m <= NARROW_ROWS) {
-		NARROW(gemm)(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-		return;
-	}
-#endif
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
 	struct product g = {.k = k,
 			    .as = lda,
