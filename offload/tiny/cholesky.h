@@ -225,6 +225,7 @@ static __attribute__((noinline)) int factor_packed(bool lower, int n, E *a, ptrd
 
 int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 {
+	NARROW(n <= VL / 2, potrf, uplo, n, a, lda)
 	bool lower = is_letter(uplo, 'L');
 	int done = n <= SCALAR_ORDER ? factor_smallest(lower, n, a, lda) : -1;
 

@@ -32,6 +32,15 @@ FN int max_(int a, int b)
 	return a > b ? a : b;
 }
 
+/* Leaves an operation that does not fill half a vector to the kernel for shorter vectors, where there is one. */
+#ifdef NARROW_NAME
+#define NARROW(when, routine, ...)                                                                                     \
+	if (when)                                                                                                      \
+		return NARROW_NAME(routine)(__VA_ARGS__);
+#else
+#define NARROW(when, routine, ...)
+#endif
+
 /* x, of which the compiler shall not keep multiples in registers, or in memory, from one round of a loop to the next. */
 FN ptrdiff_t anew(ptrdiff_t x)
 {

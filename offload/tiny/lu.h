@@ -176,6 +176,7 @@ static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, 
 
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
+	NARROW(m <= VL / 2, getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {
 		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};

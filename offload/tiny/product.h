@@ -194,6 +194,8 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
+	NARROW(!COMPLEX && !is_letter(transa, 'N') && max_(m, k) <= VL / 2, gemm, transa, transb, m, n, k, alpha, a,
+	       lda, b, ldb, beta, c, ldc)
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
 	struct product g = {.k = k,
 			    .as = lda,
@@ -342,6 +344,8 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,
 		void *c, ptrdiff_t ldc)
 {
+	NARROW(!COMPLEX && !is_letter(trans, 'N') && max_(n, k) <= VL / 2, syrk, uplo, trans, n, k, alpha, a, lda, beta,
+	       c, ldc)
 	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), false, n, k, *(const E *)alpha, a, lda, *(const E *)beta,
 	       c, ldc);
 }

@@ -173,6 +173,7 @@ static void solve(const struct triangle *u, bool left, bool backward, E alpha, i
 void NAME(trsm)(int side, int uplo, int trans, int diag, int m, int n, const void *alpha, const void *a, ptrdiff_t lda,
 		void *b, ptrdiff_t ldb)
 {
+	NARROW(max_(m, n) <= VL / 2, trsm, side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb)
 	bool left = is_letter(side, 'L'), transposed = !is_letter(trans, 'N');
 	bool backward = is_letter(uplo, 'L') ^ transposed ^ left;
 	int k = left ? m : n, all = left ? n : m;

@@ -176,9 +176,56 @@ static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool con
 		dots(1, m, a + j * lda, lda, x, conj, alpha, beta, y + j);
 }
 
+/* Bytes of A and of its columns from which on they are read from end to end: that is what the processor expects where the first
+ * cache does not hold them. */
+#define GEMV_STREAM (40 << 10)
+#define GEMV_STREAM_COLUMN 768
+#define STREAM_COLUMNS TILE_COLUMNS
+
+/* y = A x + beta y for NC columns. */
+FN void gemv_columns(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, E beta, E *y)
+{
+	E factors[STREAM_COLUMNS];
+
+	UNROLL for (int j = 0; j < NC; j++) factors[j] = x[j];
+	for (int i = 0; i < m; i += VL) {
+		VM mask = v_mask(min_(m - i, VL));
+		ACC acc = acc_zero();
+		V r;
+
+		UNROLL for (int j = 0; j < NC; j++) acc = acc_mac(acc, v_loadm(a + i + j * lda, mask), &factors[j]);
+		r = acc_value(acc, conj_none());
+		if (!e_is0(beta))
+			r = v_plus(r, v_loadm(y + i, mask), beta);
+		v_storep(y + i, r, min_(m - i, VL));
+	}
+}
+
+/* y = alpha A x + beta y for matrices that the first cache does not hold. */
+static __attribute__((noinline)) void gemv_stream(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha, E beta,
+						  E *y)
+{
+	E scaled[CDM_TINY_VECTOR];
+	int j = 0;
+
+	for (int l = 0; l < n; l++)
+		scaled[l] = e_is1(alpha) ? x[l] : e_mul(alpha, x[l]);
+	for (; j + STREAM_COLUMNS <= n; j += STREAM_COLUMNS, beta = e_one())
+		gemv_columns(STREAM_COLUMNS, m, a + j * lda, lda, scaled + j, beta, y);
+	for (; j < n; j++, beta = e_one())
+		gemv_columns(1, m, a + j * lda, lda, scaled + j, beta, y);
+}
+
+FN bool streams(int m, int n)
+{
+	return REGISTERS == 32 && m * n * (int)sizeof(E) >= GEMV_STREAM && m * (int)sizeof(E) >= GEMV_STREAM_COLUMN;
+}
+
 static void gemv_contiguous(int trans, int m, int n, E alpha, const E *a, ptrdiff_t lda, const E *x, E beta, E *y)
 {
-	if (is_letter(trans, 'N'))
+	if (is_letter(trans, 'N') && streams(m, n))
+		gemv_stream(m, n, a, lda, x, alpha, beta, y);
+	else if (is_letter(trans, 'N'))
 		gemv_n(m, n, a, lda, x, alpha, beta, y);
 	else
 		gemv_t(m, n, a, lda, x, is_letter(trans, 'C'), alpha, beta, y);
