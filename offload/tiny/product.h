@@ -194,9 +194,9 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
-	NARROW(!COMPLEX && !is_letter(transa, 'N') && max_(m, k) <= VL / 2, gemm, transa, transb, m, n, k, alpha, a,
-	       lda, b, ldb, beta, c, ldc)
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
+	NARROW(!COMPLEX && ta && max_(m, k) <= VL / 2, gemm, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c,
+	       ldc)
 	struct product g = {.k = k,
 			    .as = lda,
 			    .b = b,
@@ -210,6 +210,8 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 	g.beta_is = kind_of(g.beta);
 	if (g.alpha_is == ZERO)
 		scale(c, ldc, m, n, g.beta);
+	else if (ta && !tb && dots_are_cheaper(m, n, k))
+		gemm_dots(m, n, k, a, lda, b, ldb, g.alpha, g.beta, c, ldc);
 	else if (!ta)
 		gemm_panels(&g, m, n, a, lda, c, ldc, NULL);
 	else if (k <= CAP)

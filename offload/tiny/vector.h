@@ -92,45 +92,7 @@ static void gemv_n(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 	}
 }
 
-/* y = alpha sum + beta y */
-FN void put_sum(E *y, E sum, E alpha, E beta)
-{
-	E r = COMPLEX && e_is1(alpha) ? sum : e_mul(alpha, sum);
-
-	*y = e_is0(beta) ? r : e_plus(r, *y, beta);
-}
-
-/* The same for four of each. */
-#define SUM_VECTORS (VL > 4 ? 1 : 4 / VL)
-FN void put_sums(E *y, const ACC acc[4], bool conj, E alpha, E beta)
-{
-#if COMPLEX
-	V re[4], im[4], r[SUM_VECTORS];
-
-	UNROLL for (int j = 0; j < 4; j++)
-	{
-		re[j] = v_xor(acc[j].re, v_signs(false, !conj));
-		im[j] = v_xor(acc[j].im, v_signs(false, conj));
-	}
-	v_sum_pairs(r, re, im);
-	UNROLL for (int p = 0; p < SUM_VECTORS; p++)
-	{
-		if (!e_is1(alpha))
-			r[p] = v_mul(r[p], b_set(alpha));
-		if (!e_is0(beta))
-			r[p] = v_plus(r[p], load_rows(1, VL > 4, 0, 4, y + p * VL), beta);
-		if (VL > 4)
-			v_storep(y, r[p], 4);
-		else
-			v_store(y + p * VL, r[p]);
-	}
-#else
-	(void)conj;
-	v_put_sums(y, acc, alpha, beta);
-#endif
-}
-
-/* The same for y[0] to y[NC - 1], NC columns of A times x. */
+/* y = alpha sum + beta y for y[0] to y[NC - 1], NC columns of A times x. */
 FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
 	const int U = COMPLEX ? 1 : 2;
