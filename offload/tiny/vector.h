@@ -128,10 +128,32 @@ static __attribute__((noinline)) void four_dots(int m, const E *a, ptrdiff_t lda
 	dots(4, m, a, lda, x, conj, alpha, beta, y);
 }
 
+/* For columns of one vector at most. */
+static __attribute__((noinline, unused)) void short_dots(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj,
+							 E alpha, E beta, E *y)
+{
+	VM mask = v_mask(m);
+	V all = v_loadm(x, mask);
+	int j = 0;
+
+	for (; j + 4 <= n; j += 4) {
+		ACC acc[4];
+
+		UNROLL for (int u = 0; u < 4; u++) acc[u] = acc_dot(acc_zero(), v_loadm(a + (j + u) * lda, mask), all);
+		put_sums(y + j, acc, conj, alpha, beta);
+	}
+	for (; j < n; j++)
+		put_sum(y + j, acc_sum(acc_dot(acc_zero(), v_loadm(a + j * lda, mask), all), conj), alpha, beta);
+}
+
 static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
 	int j = 0;
 
+	if (REGISTERS == 32 && m <= VL) {
+		short_dots(m, n, a, lda, x, conj, alpha, beta, y);
+		return;
+	}
 	for (; j + 4 <= n; j += 4)
 		four_dots(m, a + j * lda, lda, x, conj, alpha, beta, y + j);
 	for (; j < n; j++)

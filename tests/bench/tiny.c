@@ -311,12 +311,9 @@ static void table_row(const struct routine *which, const char *options, int type
 /* m, or m:n:k. False: it is larger than the buffers. */
 static bool read_shape(const char *s)
 {
-	int last;
-
 	if (sscanf(s, "%d:%d:%d", &m, &n, &k) != 3)
 		m = n = k = atoi(s);
-	last = m > n ? m : n;
-	return m > 0 && n > 0 && k > 0 && last * (last < k ? k : last) <= ELEMENTS;
+	return m > 0 && n > 0 && k > 0 && m * n <= ELEMENTS && m * k <= ELEMENTS && n * k <= ELEMENTS;
 }
 
 /* TINY_ONLY=dgemm,ztrsm and TINY_SIZES=4,8,32:4:4 choose. */
