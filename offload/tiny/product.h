@@ -150,7 +150,8 @@ static __attribute__((noinline)) void scale(E *c, ptrdiff_t ldc, int rows, int c
 
 /* Room for a panel's rows of op(A), where it is not A. Few calls need the larger one's stack. */
 #define PACKED_SHORT (PANEL_ROWS * CAP)
-#define PACKED_LONG (PANEL_ROWS * CDM_TINY_LONG)
+#define LONG_PANEL (REGISTERS == 16 ? PANEL_MAX : 2)
+#define PACKED_LONG (LONG_PANEL * VL * CDM_TINY_LONG)
 
 /* The panel of op(A) from row i on; packed is null where op(A) is A. */
 FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int rows, E *packed)
@@ -164,10 +165,12 @@ FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int
 	}
 }
 
-FN void gemm_panels(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c, ptrdiff_t ldc, E *packed)
+/* In panels of `most` vectors at most. */
+FN void gemm_panels(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c, ptrdiff_t ldc, E *packed,
+		    int most)
 {
 	for (int i = 0, rows; i < m; i += rows) {
-		int P = panel_vectors(vectors_of(m - i));
+		int P = min_(panel_vectors(vectors_of(m - i)), most);
 
 		rows = min_(P * VL, m - i);
 		panel_of(g, a, lda, i, P, rows, packed);
@@ -180,7 +183,7 @@ static __attribute__((noinline)) void gemm_packed(struct product *g, int m, int 
 {
 	E packed[PACKED_SHORT];
 
-	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+	gemm_panels(g, m, n, a, lda, c, ldc, packed, PANEL_MAX);
 }
 
 static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c,
@@ -188,7 +191,7 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 {
 	E packed[PACKED_LONG];
 
-	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+	gemm_panels(g, m, n, a, lda, c, ldc, packed, LONG_PANEL);
 }
 
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
@@ -213,7 +216,7 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 	else if (ta && !tb && dots_are_cheaper(m, n, k))
 		gemm_dots(m, n, k, a, lda, b, ldb, g.alpha, g.beta, c, ldc);
 	else if (!ta)
-		gemm_panels(&g, m, n, a, lda, c, ldc, NULL);
+		gemm_panels(&g, m, n, a, lda, c, ldc, NULL, PANEL_MAX);
 	else if (k <= CAP)
 		gemm_packed(&g, m, n, a, lda, c, ldc);
 	else
@@ -279,12 +282,15 @@ struct rank {
 	ptrdiff_t ldc;
 };
 
+/* Vectors of a panel at most: what is above the diagonal is computed in vain. */
+#define RANK_PANEL (REGISTERS == 16 ? PANEL_MAX : sizeof(T) == 4 ? 1 : 2)
+
 FN void rank_panels(struct rank *r, E *packed)
 {
 	struct product *g = &r->g;
 
 	for (int i = 0, rows; i < r->n; i += rows) {
-		int P = panel_vectors(vectors_of(r->n - i)), first, beside;
+		int P = min_(panel_vectors(vectors_of(r->n - i)), RANK_PANEL), first, beside;
 		E *c = r->c + i;
 
 		rows = min_(P * VL, r->n - i);
