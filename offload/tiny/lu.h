@@ -174,6 +174,10 @@ static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, 
 	return info;
 }
 
+static const unsigned char in_order[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+					 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+_Static_assert(sizeof(in_order) == CAP, "a number for each row");
+
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
 	NARROW(m <= VL / 2, getrf, m, n, a, lda, ipiv)
@@ -181,8 +185,8 @@ int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 	struct elimination s = {
 		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};
 
-	for (int i = 0; i < m; i++)
-		s.row[i] = s.place[i] = (unsigned char)i;
+	__builtin_memcpy(s.row, in_order, CAP);
+	__builtin_memcpy(s.place, in_order, CAP);
 	int info = first_columns(&s, a, lda, ipiv);
 	if (s.n < n)
 		rest_of_rows(&s, a, lda, n - s.n);

@@ -67,22 +67,36 @@
  * Reaching another library than the program's own costs 30 to 80 ns more than calling it, so that a ratio of 0.9 is none to give up.
  * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size: at 4 to 7 MKL's getrf and ATLAS's potrf
  * are faster, but the program's own library is neither. */
+static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
+	/* clang-format off */
+	/*		     s			      d			    c			  z */
+	[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
+	[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
+	[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
+	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
+	/* clang-format on */
+};
+
+/* AVX512 */
+static const struct cdm_tiny_limit avx512_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
+	/* clang-format off */
+	/*		     s			      d			    c			  z */
+	[CDM_TINY_GEMM]	 = {{4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}},
+	[CDM_TINY_GEMV]	 = {{4, 512, 0, 16384},	  {4, 512, 0, 16384},	{4, 512, 0, 16384},    {4, 512, 0, 16384}},
+	[CDM_TINY_SYRK]	 = {{4, 256, 64, 262144}, {4, 256, 64, 262144},	{4, 256, 64, 262144},  {4, 256, 64, 262144}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 8192},	  {4, 256, 32, 8192},	{4, 256, 32, 8192},   {4, 256, 32, 8192}},
+	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
+	/* clang-format on */
+};
+
 static const struct cdm_tiny_set avx2 = {
 	.name = "avx2",
 	.needs = CDM_CPU_AVX2,
 	.of = {REAL(cdm_tiny_avx2_s), REAL(cdm_tiny_avx2_d), COMPLEX(cdm_tiny_avx2_c), COMPLEX(cdm_tiny_avx2_z)},
-	.limits =
-		{
-			/* clang-format off */
-		/*		     s			      d			    c			  z */
-		[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
-		[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
-		[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
-		[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
-		[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
-		[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
-			/* clang-format on */
-		},
+	.limits = avx2_limits,
 };
 
 static const struct cdm_tiny_set avx512 = {
@@ -90,18 +104,7 @@ static const struct cdm_tiny_set avx512 = {
 	.needs = CDM_CPU_AVX512,
 	.of = {REAL(cdm_tiny_avx512_s), REAL(cdm_tiny_avx512_d), COMPLEX(cdm_tiny_avx512_c),
 	       COMPLEX(cdm_tiny_avx512_z)},
-	.limits =
-		{
-			/* clang-format off */
-		/*		     s			      d			    c			  z */
-		[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
-		[CDM_TINY_GEMV]	 = {{4, 512, 0, 10000},	  {4, 512, 0, 9216},	{4, 512, 0, 9216},    {4, 512, 0, 3072}},
-		[CDM_TINY_SYRK]	 = {{4, 256, 40, 16384},  {4, 256, 64, 32768},	{4, 256, 32, 16384},  {4, 256, 16, 16384}},
-		[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
-		[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
-		[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
-			/* clang-format on */
-		},
+	.limits = avx512_limits,
 };
 
 const struct cdm_tiny_set *cdm_tiny_set(int i)

@@ -82,7 +82,7 @@ struct cdm_tiny_set {
 	const char *name;
 	unsigned needs; /* enum cdm_cpu */
 	struct cdm_tiny_kernels of[CDM_TINY_TYPES];
-	struct cdm_tiny_limit limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES];
+	const struct cdm_tiny_limit (*limits)[CDM_TINY_TYPES]; /* for each routine */
 };
 
 /* Those that this CPU can run, the best one first; null beyond the last. */

@@ -54,7 +54,7 @@ Test(tiny, gemm_thin)
 	{
 		int d[3];
 
-		thin(CDM_TINY_LONG, i % 10 ? 4000 : i % 50 ? 20000 : 110592, d);
+		thin(CDM_TINY_LONG, i % 10 ? 4000 : i % 50 ? 20000 : 262144, d);
 		check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], d[0], d[1], d[2], factor(type), factor(type));
 	}
 }
@@ -338,7 +338,7 @@ Test(tiny, trsm_thin)
 {
 	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 24 * 16; i++)
 	{
-		int k = size(), other = side(CDM_TINY_LONG, k, 2048), left = i & 1;
+		int k = size(), other = side(CDM_TINY_LONG, k, 8192), left = i & 1;
 
 		check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1], left ? k : other,
 			   left ? other : k, factor(type));
