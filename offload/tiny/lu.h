@@ -159,6 +159,17 @@ static void rest_of_rows(const struct elimination *s, E *a, ptrdiff_t lda, int c
 	NAME(trsm)('L', 'L', 'N', 'U', s->m, columns, &one, a, lda, rest, lda);
 }
 
+/* Elements `from` to m - 1 of a column of the copy go where they belong. */
+FN void in_order_of(const unsigned char *restrict row, int from, int m, E *restrict to, const E *restrict column)
+{
+	ptrdiff_t i = from;
+
+	for (; i + 4 <= m; i += 4)
+		UNROLL for (int u = 0; u < 4; u++) to[i + u] = column[row[i + u]];
+	for (; i < m; i++)
+		to[i] = column[row[i]];
+}
+
 /* The first s->n columns. Apart, for its memory's sake. */
 static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
 {
@@ -169,8 +180,7 @@ static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, 
 	pack(w, ld, a, lda, s->m, s->n);
 	info = factor_lu_of(vectors, s, a, lda, ipiv);
 	for (int j = 0; j < min_(s->m, s->n); j++)
-		for (int i = j + 1; i < s->m; i++)
-			a[i + j * lda] = w[s->row[i] + j * ld];
+		in_order_of(s->row, j + 1, s->m, a + j * lda, w + j * ld);
 	return info;
 }
 
@@ -180,7 +190,7 @@ _Static_assert(sizeof(in_order) == CAP, "a number for each row");
 
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
-	NARROW(m <= VL / 2, getrf, m, n, a, lda, ipiv)
+	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {
 		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};
