@@ -244,10 +244,14 @@ FN void merge_column(E *c, const E *t, int lo, int hi, E beta)
 	}
 }
 
+/* Vectors of a panel at most: what is above the diagonal is computed in vain. */
+#define RANK_PANEL (REGISTERS == 16 ? PANEL_MAX : sizeof(T) == 4 ? 1 : 2)
+#define RANK_ROWS (RANK_PANEL * VL)
+
 /* The diagonal block of a panel: computed beside C, then its triangle is added there. */
 FN void rank_diagonal(int P, struct product *g, E *c, ptrdiff_t ldc, int rows, bool lower, bool hermitian)
 {
-	E beta = g->beta, square[PANEL_ROWS * PANEL_ROWS];
+	E beta = g->beta, square[RANK_ROWS * RANK_ROWS];
 	int beta_is = g->beta_is;
 
 	g->beta_is = ZERO;
@@ -282,9 +286,6 @@ struct rank {
 	ptrdiff_t ldc;
 };
 
-/* Vectors of a panel at most: what is above the diagonal is computed in vain. */
-#define RANK_PANEL (REGISTERS == 16 ? PANEL_MAX : sizeof(T) == 4 ? 1 : 2)
-
 FN void rank_panels(struct rank *r, E *packed)
 {
 	struct product *g = &r->g;
@@ -307,14 +308,14 @@ FN void rank_panels(struct rank *r, E *packed)
 
 static __attribute__((noinline)) void rank_packed(struct rank *r)
 {
-	E packed[PACKED_SHORT];
+	E packed[RANK_ROWS * CAP];
 
 	rank_panels(r, packed);
 }
 
 static __attribute__((noinline)) void rank_packed_long(struct rank *r)
 {
-	E packed[PACKED_LONG];
+	E packed[RANK_ROWS * CDM_TINY_LONG];
 
 	rank_panels(r, packed);
 }
