@@ -248,6 +248,11 @@ FN void merge_column(E *c, const E *t, int lo, int hi, E beta)
 #define RANK_PANEL (REGISTERS == 16 ? PANEL_MAX : sizeof(T) == 4 ? 1 : 2)
 #define RANK_ROWS (RANK_PANEL * VL)
 
+FN int rank_vectors(int vectors)
+{
+	return RANK_PANEL == PANEL_MAX ? panel_vectors(vectors) : min_(vectors, RANK_PANEL);
+}
+
 /* The diagonal block of a panel: computed beside C, then its triangle is added there. */
 FN void rank_diagonal(int P, struct product *g, E *c, ptrdiff_t ldc, int rows, bool lower, bool hermitian)
 {
@@ -291,7 +296,7 @@ FN void rank_panels(struct rank *r, E *packed)
 	struct product *g = &r->g;
 
 	for (int i = 0, rows; i < r->n; i += rows) {
-		int P = min_(panel_vectors(vectors_of(r->n - i)), RANK_PANEL), first, beside;
+		int P = rank_vectors(vectors_of(r->n - i)), first, beside;
 		E *c = r->c + i;
 
 		rows = min_(P * VL, r->n - i);
