@@ -9,7 +9,7 @@ FN V load_range(const E *p, int from, int to)
 {
 	VM head = v_mask(max_(from, 0)), tail = v_mask(min_(to, VL));
 
-	return v_loadm(p, _mm256_andnot_si256(head, tail));
+	return v_loadm(p, v_mask_between(head, tail));
 }
 
 FN void load_lower(E *w, ptrdiff_t ld, const E *a, ptrdiff_t lda, int n)
@@ -131,7 +131,7 @@ static int factor_cholesky_of(int vectors, E *w, int n)
 {
 	if (vectors == 1)
 		return factor_cholesky(1, 1, w, n);
-	if (vectors == 2)
+	if (vectors == 2 || MAX_VECTORS == 2)
 		return factor_cholesky(2, 1, w, n);
 	if (vectors == 3)
 		return factor_cholesky(3, 1, w, n);
@@ -225,6 +225,7 @@ static __attribute__((noinline)) int factor_packed(bool lower, int n, E *a, ptrd
 
 int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
 {
+	NARROW(n <= VL / 2, potrf, uplo, n, a, lda)
 	bool lower = is_letter(uplo, 'L');
 	int done = n <= SCALAR_ORDER ? factor_smallest(lower, n, a, lda) : -1;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #define COMPLEX 1
-#define TILE_COLUMNS 2
+#define TILE_COLUMNS (REGISTERS / 8)
 
 typedef struct {
 	T re, im;

@@ -1,4 +1,4 @@
-#define NAME(routine) cdm_tiny_d##routine
+#define NAME(routine) cdm_tiny_avx2_d##routine
 #include "offload/tiny/lanes_d.h"
 #include "offload/tiny/element_8.h"
 #include "offload/tiny/real.h"

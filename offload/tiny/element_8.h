@@ -29,6 +29,12 @@ FN VM v_mask(int count)
 	return _mm256_loadu_si256((const __m256i *)(v_masks + VL - count));
 }
 
+/* Those of tail that are not in head. */
+FN VM v_mask_between(VM head, VM tail)
+{
+	return _mm256_andnot_si256(head, tail);
+}
+
 FN V v_loadm(const void *p, VM mask)
 {
 	return v_from_pd(_mm256_maskload_pd(p, mask));

@@ -7,6 +7,7 @@ typedef __m256d V;
 typedef __m256i VM;
 
 #define LANES 4
+#define REGISTERS 16
 #define SAFE_MIN 0x1p-1022 /* smallest number whose reciprocal does not overflow */
 
 FN V v_zero(void)
@@ -54,11 +55,6 @@ FN V v_swap(V a)
 	return _mm256_permute_pd(a, 5);
 }
 
-FN V v_and(V a, V b)
-{
-	return _mm256_and_pd(a, b);
-}
-
 FN V v_xor(V a, V b)
 {
 	return _mm256_xor_pd(a, b);
@@ -96,6 +92,12 @@ FN V v_bits(uint64_t bits)
 
 	return _mm256_castsi256_pd(
 		_mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((long long)bits), lane), lane));
+}
+
+/* The lanes whose bits are set, zero in the others. */
+FN V v_keep(V v, uint64_t bits)
+{
+	return _mm256_and_pd(v, v_bits(bits));
 }
 
 /* Sign bits in the even lanes, in the odd lanes. */

@@ -7,6 +7,7 @@ typedef __m256 V;
 typedef __m256i VM;
 
 #define LANES 8
+#define REGISTERS 16
 #define SAFE_MIN 0x1p-126f /* smallest number whose reciprocal does not overflow */
 
 FN V v_zero(void)
@@ -54,11 +55,6 @@ FN V v_swap(V a)
 	return _mm256_permute_ps(a, 0xb1);
 }
 
-FN V v_and(V a, V b)
-{
-	return _mm256_and_ps(a, b);
-}
-
 FN V v_xor(V a, V b)
 {
 	return _mm256_xor_ps(a, b);
@@ -95,6 +91,12 @@ FN V v_bits(uint64_t bits)
 	const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
 
 	return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), lane), lane));
+}
+
+/* The lanes whose bits are set, zero in the others. */
+FN V v_keep(V v, uint64_t bits)
+{
+	return _mm256_and_ps(v, v_bits(bits));
 }
 
 /* Sign bits in the even lanes, in the odd lanes. */

@@ -16,9 +16,10 @@ struct elimination {
 	unsigned char row[CAP], place[CAP];
 };
 
-FN V active_lanes(const struct elimination *s, int v)
+/* x, a vector v of the copy, with zeros in the rows that are not active. */
+FN V active_lanes(const struct elimination *s, int v, V x)
 {
-	return v_bits(s->active >> (v * LANES));
+	return v_keep(x, s->active >> (v * LANES));
 }
 
 /* The row of column j's pivot, as i?amax finds it: that of the first place among the largest, or of the first of all
@@ -32,7 +33,7 @@ FN int pivot_row(const int W, const int G, const struct elimination *s, const E 
 
 	if (first != first)
 		return s->row[j];
-	EACH_VECTOR(v, 0) most = v_max(v_and(v_abs1(v_load(column + v * VL)), active_lanes(s, v)), most);
+	EACH_VECTOR(v, 0) most = v_max(active_lanes(s, v, v_abs1(v_load(column + v * VL))), most);
 	most = v_set1(v_hmax(most));
 	EACH_VECTOR(v, 0) equal |= v_eqbits(v_abs1(v_load(column + v * VL)), most) << (v * LANES);
 	equal &= s->active;
@@ -80,7 +81,7 @@ FN void multipliers(const int W, const int G, const struct elimination *s, E *co
 
 		if (scaled)
 			x = v_mul(x, by);
-		x = v_and(x, active_lanes(s, v));
+		x = active_lanes(s, v, x);
 		v_store(column + v * VL, x);
 		if (G == 1)
 			l[v] = x;
@@ -128,7 +129,7 @@ static int factor_lu_of(int vectors, struct elimination *s, E *a, ptrdiff_t lda,
 {
 	if (vectors == 1)
 		return factor_lu(1, 1, s, a, lda, ipiv);
-	if (vectors == 2)
+	if (vectors == 2 || MAX_VECTORS == 2)
 		return factor_lu(2, 1, s, a, lda, ipiv);
 	if (vectors == 3)
 		return factor_lu(3, 1, s, a, lda, ipiv);
@@ -158,6 +159,17 @@ static void rest_of_rows(const struct elimination *s, E *a, ptrdiff_t lda, int c
 	NAME(trsm)('L', 'L', 'N', 'U', s->m, columns, &one, a, lda, rest, lda);
 }
 
+/* Elements `from` to m - 1 of a column of the copy go where they belong. */
+FN void in_order_of(const unsigned char *restrict row, int from, int m, E *restrict to, const E *restrict column)
+{
+	ptrdiff_t i = from;
+
+	for (; i + 4 <= m; i += 4)
+		UNROLL for (int u = 0; u < 4; u++) to[i + u] = column[row[i + u]];
+	for (; i < m; i++)
+		to[i] = column[row[i]];
+}
+
 /* The first s->n columns. Apart, for its memory's sake. */
 static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, ptrdiff_t lda, int *ipiv)
 {
@@ -168,19 +180,23 @@ static __attribute__((noinline)) int first_columns(struct elimination *s, E *a, 
 	pack(w, ld, a, lda, s->m, s->n);
 	info = factor_lu_of(vectors, s, a, lda, ipiv);
 	for (int j = 0; j < min_(s->m, s->n); j++)
-		for (int i = j + 1; i < s->m; i++)
-			a[i + j * lda] = w[s->row[i] + j * ld];
+		in_order_of(s->row, j + 1, s->m, a + j * lda, w + j * ld);
 	return info;
 }
 
+static const unsigned char in_order[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+					 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+_Static_assert(sizeof(in_order) == CAP, "a number for each row");
+
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
+	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {
 		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};
 
-	for (int i = 0; i < m; i++)
-		s.row[i] = s.place[i] = (unsigned char)i;
+	__builtin_memcpy(s.row, in_order, CAP);
+	__builtin_memcpy(s.place, in_order, CAP);
 	int info = first_columns(&s, a, lda, ipiv);
 	if (s.n < n)
 		rest_of_rows(&s, a, lda, n - s.n);

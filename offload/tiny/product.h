@@ -2,6 +2,8 @@
 #pragma once
 
 enum { ZERO, ONE, ANY }; /* what a factor is */
+/* Tiles that are only added to C have code of their own: there, additions do not take the multiplications' place. */
+#define KNOW_ONE (REGISTERS == 32)
 
 struct product {
 	int k;
@@ -16,17 +18,29 @@ struct product {
 
 FN int kind_of(E x)
 {
-	return e_is0(x) ? ZERO : COMPLEX && e_is1(x) ? ONE : ANY;
+	return e_is0(x) ? ZERO : (COMPLEX || KNOW_ONE) && e_is1(x) ? ONE : ANY;
 }
 
-/* to[rows x NR] = alpha A B + beta to, with the first column of B at b. */
-FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
-		     ptrdiff_t ldt, int rows)
+/* A column of a tile, and of what it is added to: P vectors. */
+FN void load_column(const int P, const bool part, V v[PANEL_MAX], const E *at, int rows)
 {
-	ACC acc[TILE_COLUMNS][PANEL_MAX];
+	UNROLL for (int p = 0; p < P; p++) v[p] = load_rows(P, part, p, rows, at);
+}
+
+FN void store_column(const int P, const bool part, const V v[PANEL_MAX], E *at, int rows)
+{
+	if (part)
+		v_storep(at, v[0], rows);
+	else
+		UNROLL for (int p = 0; p < P; p++) v_store(at + row_of(P, p, rows), v[p]);
+}
+
+/* to = alpha acc + beta to */
+FN void put_tile(const int P, const int NR, const bool part, const struct product *g, ACC acc[TILE_COLUMNS][PANEL_MAX],
+		 E *to, ptrdiff_t ldt, int rows)
+{
 	VM mask = v_mask(part ? rows : VL);
 
-	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, g->bcs);
 	UNROLL for (int j = 0; j < NR; j++, to += ldt)
 	{
 		V r[PANEL_MAX];
@@ -43,11 +57,48 @@ FN void product_tile(const int P, const int NR, const bool part, const struct pr
 			else if (g->beta_is == ANY)
 				r[p] = v_mac(r[p], part ? v_loadm(at, mask) : v_load(at), b_set(g->beta));
 		}
-		if (part)
-			v_storep(to, r[0], rows);
-		else
-			UNROLL for (int p = 0; p < P; p++) v_store(to + row_of(P, p, rows), r[p]);
+		store_column(P, part, r, to, rows);
 	}
+}
+
+/* to += alpha acc. What is loaded next to a masked store waits for it: all columns are loaded first. */
+FN void add_tile(const int P, const int NR, const bool part, const struct product *g, ACC acc[TILE_COLUMNS][PANEL_MAX],
+		 E *to, ptrdiff_t ldt, int rows)
+{
+	V c[TILE_COLUMNS][PANEL_MAX];
+
+	UNROLL for (int j = 0; j < NR; j++)
+	{
+		load_column(P, part, c[j], to + j * ldt, rows);
+		UNROLL for (int p = 0; p < P; p++)
+		{
+			V r = acc_value(acc[j][p], g->conj);
+
+			if (g->alpha_is == ONE)
+				c[j][p] += r;
+			else
+				c[j][p] = v_mac(c[j][p], r, b_set(g->alpha));
+		}
+		if (!part)
+			store_column(P, part, c[j], to + j * ldt, rows);
+	}
+	if (part)
+		UNROLL for (int j = 0; j < NR; j++) store_column(P, part, c[j], to + j * ldt, rows);
+}
+
+/* to[rows x NR] = alpha A B + beta to, with the first column of B at b. */
+FN void product_tile(const int P, const int NR, const bool part, const struct product *g, const E *b, E *to,
+		     ptrdiff_t ldt, int rows)
+{
+	ACC acc[TILE_COLUMNS][PANEL_MAX];
+
+	tile(P, NR, part, acc, g->k, rows, g->a, g->as, b, g->brs, KNOW_ONE ? anew(g->bcs) : g->bcs);
+	if (KNOW_ONE)
+		ldt = anew(ldt);
+	if (KNOW_ONE && g->beta_is == ONE)
+		add_tile(P, NR, part, g, acc, to, ldt, rows);
+	else
+		put_tile(P, NR, part, g, acc, to, ldt, rows);
 }
 
 FN void product_panel(const int P, const bool part, const struct product *given, E *to, ptrdiff_t ldt, int rows,
@@ -59,19 +110,14 @@ FN void product_panel(const int P, const bool part, const struct product *given,
 
 	for (; j + TILE_COLUMNS <= columns; j += TILE_COLUMNS, b += TILE_COLUMNS * g->bcs, to += TILE_COLUMNS * ldt)
 		product_tile(P, TILE_COLUMNS, part, g, b, to, ldt, rows);
+#define TILE(NR)                                                                                                       \
+	case NR:                                                                                                       \
+		product_tile(P, NR, part, g, b, to, ldt, rows);                                                        \
+		break;
 	switch (columns - j) {
-	case 1:
-		product_tile(P, 1, part, g, b, to, ldt, rows);
-		break;
-#if TILE_COLUMNS > 2
-	case 2:
-		product_tile(P, 2, part, g, b, to, ldt, rows);
-		break;
-	case 3:
-		product_tile(P, 3, part, g, b, to, ldt, rows);
-		break;
-#endif
+		EACH_WIDTH(TILE)
 	}
+#undef TILE
 }
 
 /* to = alpha A B + beta to, for one panel of `rows` (at most P VL) and any number of columns. */
@@ -104,7 +150,8 @@ static __attribute__((noinline)) void scale(E *c, ptrdiff_t ldc, int rows, int c
 
 /* Room for a panel's rows of op(A), where it is not A. Few calls need the larger one's stack. */
 #define PACKED_SHORT (PANEL_ROWS * CAP)
-#define PACKED_LONG (PANEL_ROWS * CDM_TINY_LONG)
+#define LONG_PANEL (REGISTERS == 16 ? PANEL_MAX : 2)
+#define PACKED_LONG (LONG_PANEL * VL * CDM_TINY_LONG)
 
 /* The panel of op(A) from row i on; packed is null where op(A) is A. */
 FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int rows, E *packed)
@@ -118,10 +165,12 @@ FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int
 	}
 }
 
-FN void gemm_panels(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c, ptrdiff_t ldc, E *packed)
+/* In panels of `most` vectors at most. */
+FN void gemm_panels(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c, ptrdiff_t ldc, E *packed,
+		    int most)
 {
 	for (int i = 0, rows; i < m; i += rows) {
-		int P = panel_vectors(vectors_of(m - i));
+		int P = min_(panel_vectors(vectors_of(m - i)), most);
 
 		rows = min_(P * VL, m - i);
 		panel_of(g, a, lda, i, P, rows, packed);
@@ -134,7 +183,7 @@ static __attribute__((noinline)) void gemm_packed(struct product *g, int m, int 
 {
 	E packed[PACKED_SHORT];
 
-	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+	gemm_panels(g, m, n, a, lda, c, ldc, packed, PANEL_MAX);
 }
 
 static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m, int n, const E *a, ptrdiff_t lda, E *c,
@@ -142,13 +191,15 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 {
 	E packed[PACKED_LONG];
 
-	gemm_panels(g, m, n, a, lda, c, ldc, packed);
+	gemm_panels(g, m, n, a, lda, c, ldc, packed, LONG_PANEL);
 }
 
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
 		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
 {
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
+	NARROW(!COMPLEX && ta && max_(m, k) <= VL / 2, gemm, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c,
+	       ldc)
 	struct product g = {.k = k,
 			    .as = lda,
 			    .b = b,
@@ -162,8 +213,10 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 	g.beta_is = kind_of(g.beta);
 	if (g.alpha_is == ZERO)
 		scale(c, ldc, m, n, g.beta);
+	else if (ta && !tb && dots_are_cheaper(m, n, k))
+		gemm_dots(m, n, k, a, lda, b, ldb, g.alpha, g.beta, c, ldc);
 	else if (!ta)
-		gemm_panels(&g, m, n, a, lda, c, ldc, NULL);
+		gemm_panels(&g, m, n, a, lda, c, ldc, NULL, PANEL_MAX);
 	else if (k <= CAP)
 		gemm_packed(&g, m, n, a, lda, c, ldc);
 	else
@@ -191,10 +244,19 @@ FN void merge_column(E *c, const E *t, int lo, int hi, E beta)
 	}
 }
 
+/* Vectors of a panel at most: what is above the diagonal is computed in vain. */
+#define RANK_PANEL (REGISTERS == 16 ? PANEL_MAX : sizeof(T) == 4 ? 1 : 2)
+#define RANK_ROWS (RANK_PANEL * VL)
+
+FN int rank_vectors(int vectors)
+{
+	return RANK_PANEL == PANEL_MAX ? panel_vectors(vectors) : min_(vectors, RANK_PANEL);
+}
+
 /* The diagonal block of a panel: computed beside C, then its triangle is added there. */
 FN void rank_diagonal(int P, struct product *g, E *c, ptrdiff_t ldc, int rows, bool lower, bool hermitian)
 {
-	E beta = g->beta, square[PANEL_ROWS * PANEL_ROWS];
+	E beta = g->beta, square[RANK_ROWS * RANK_ROWS];
 	int beta_is = g->beta_is;
 
 	g->beta_is = ZERO;
@@ -234,7 +296,7 @@ FN void rank_panels(struct rank *r, E *packed)
 	struct product *g = &r->g;
 
 	for (int i = 0, rows; i < r->n; i += rows) {
-		int P = panel_vectors(vectors_of(r->n - i)), first, beside;
+		int P = rank_vectors(vectors_of(r->n - i)), first, beside;
 		E *c = r->c + i;
 
 		rows = min_(P * VL, r->n - i);
@@ -251,14 +313,14 @@ FN void rank_panels(struct rank *r, E *packed)
 
 static __attribute__((noinline)) void rank_packed(struct rank *r)
 {
-	E packed[PACKED_SHORT];
+	E packed[RANK_ROWS * CAP];
 
 	rank_panels(r, packed);
 }
 
 static __attribute__((noinline)) void rank_packed_long(struct rank *r)
 {
-	E packed[PACKED_LONG];
+	E packed[RANK_ROWS * CDM_TINY_LONG];
 
 	rank_panels(r, packed);
 }
@@ -296,6 +358,8 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,
 		void *c, ptrdiff_t ldc)
 {
+	NARROW(!COMPLEX && !is_letter(trans, 'N') && max_(n, k) <= VL / 2, syrk, uplo, trans, n, k, alpha, a, lda, beta,
+	       c, ldc)
 	rank_k(is_letter(uplo, 'L'), !is_letter(trans, 'N'), false, n, k, *(const E *)alpha, a, lda, *(const E *)beta,
 	       c, ldc);
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #define COMPLEX 0
-#define TILE_COLUMNS 4
+#define TILE_COLUMNS (REGISTERS / 4)
 
 typedef T E;
 typedef V B;   /* an element in all places of a vector */

@@ -1,6 +1,7 @@
 /* The routines, for the type that the including file has described. */
 #pragma once
 #include "offload/tiny/tile.h"
+#include "offload/tiny/dots.h"
 #include "offload/tiny/product.h"
 #include "offload/tiny/vector.h"
 #include "offload/tiny/solve.h"

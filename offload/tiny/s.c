@@ -1,4 +1,4 @@
-#define NAME(routine) cdm_tiny_s##routine
+#define NAME(routine) cdm_tiny_avx2_s##routine
 #include "offload/tiny/lanes_s.h"
 #include "offload/tiny/element_4.h"
 #include "offload/tiny/real.h"

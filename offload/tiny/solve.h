@@ -84,19 +84,14 @@ FN void solve_panel(const int P, const struct triangle *u, E *w, ptrdiff_t ws)
 
 	for (; j + TILE_COLUMNS <= u->k; j += TILE_COLUMNS)
 		solve_columns(P, TILE_COLUMNS, u, w, ws, j);
+#define SOLVE(NR)                                                                                                      \
+	case NR:                                                                                                       \
+		solve_columns(P, NR, u, w, ws, j);                                                                     \
+		break;
 	switch (u->k - j) {
-	case 1:
-		solve_columns(P, 1, u, w, ws, j);
-		break;
-#if TILE_COLUMNS > 2
-	case 2:
-		solve_columns(P, 2, u, w, ws, j);
-		break;
-	case 3:
-		solve_columns(P, 3, u, w, ws, j);
-		break;
-#endif
+		EACH_WIDTH(SOLVE)
 	}
+#undef SOLVE
 }
 
 /* Columns of whole vectors, the rows beyond the last zero. All `ldd` rows are written. */
@@ -178,6 +173,7 @@ static void solve(const struct triangle *u, bool left, bool backward, E alpha, i
 void NAME(trsm)(int side, int uplo, int trans, int diag, int m, int n, const void *alpha, const void *a, ptrdiff_t lda,
 		void *b, ptrdiff_t ldb)
 {
+	NARROW(max_(m, n) <= VL / 2, trsm, side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb)
 	bool left = is_letter(side, 'L'), transposed = !is_letter(trans, 'N');
 	bool backward = is_letter(uplo, 'L') ^ transposed ^ left;
 	int k = left ? m : n, all = left ? n : m;

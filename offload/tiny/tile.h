@@ -9,6 +9,15 @@
 #define PANEL_ROWS (PANEL_MAX * VL)
 #define MAX_VECTORS (CAP / VL)
 
+/* X for each number of columns that a tile can have but the largest. */
+#if TILE_COLUMNS == 2
+#define EACH_WIDTH(X) X(1)
+#elif TILE_COLUMNS == 4
+#define EACH_WIDTH(X) X(1) X(2) X(3)
+#else
+#define EACH_WIDTH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#endif
+
 /* Factorizations have code of their own for columns of 1 to 4, of 6, and of 8 vectors; other columns are G groups of W
  * vectors. EACH_VECTOR: v from `first` on, a constant where G is 1. */
 #define EACH_VECTOR(v, first)                                                                                          \
@@ -40,6 +49,12 @@ FN int row_of(const int P, int p, int rows)
 	return p > 0 && p == P - 1 ? rows - VL : p * VL;
 }
 
+/* Vector p of a panel's rows in a column. */
+FN V load_rows(const int P, const bool part, int p, int rows, const E *at)
+{
+	return part ? v_loadm(at, v_mask(rows)) : v_load(at + row_of(P, p, rows));
+}
+
 /* acc[j][p] = sum over l of column l of A (at a + l as) times B(l, j) (at b + l brs + j bcs). */
 FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][PANEL_MAX], int k, int rows, const E *a,
 	     ptrdiff_t as, const E *b, ptrdiff_t brs, ptrdiff_t bcs)
@@ -47,12 +62,14 @@ FN void tile(const int P, const int NR, const bool part, ACC acc[TILE_COLUMNS][P
 	VM mask = v_mask(part ? rows : VL);
 
 	UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] = acc_zero();
-	for (int l = 0; l < k; l++, a += as, b += brs) {
+	const E *b4 = b + 4 * bcs; /* a register less for each column beyond 4 */
+
+	for (int l = 0; l < k; l++, a += as, b += brs, b4 += brs) {
 		V v[PANEL_MAX];
 
 		UNROLL for (int p = 0; p < P; p++) v[p] = part ? v_loadm(a, mask) : v_load(a + row_of(P, p, rows));
 		UNROLL for (int j = 0; j < NR; j++) UNROLL for (int p = 0; p < P; p++) acc[j][p] =
-			acc_mac(acc[j][p], v[p], b + j * bcs);
+			acc_mac(acc[j][p], v[p], j < 4 ? b + j * bcs : b4 + (j - 4) * bcs);
 	}
 }
 

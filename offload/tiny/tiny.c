@@ -1,11 +1,15 @@
 /* Whether the kernels can run, and where they are worth it. This file is compiled for any x86-64. */
 #include "offload/base/cpu.h"
-#include "offload/tiny/tiny.h"
+#include "offload/tiny/sets.h"
 
-bool cdm_tiny_usable(void)
-{
-	return cdm_cpu() & CDM_CPU_AVX2;
-}
+#define REAL(prefix)                                                                                                   \
+	{                                                                                                              \
+		prefix##gemm, prefix##gemv, prefix##syrk, 0, prefix##trsm, prefix##getrf, prefix##potrf                \
+	}
+#define COMPLEX(prefix)                                                                                                \
+	{                                                                                                              \
+		prefix##gemm, prefix##gemv, prefix##syrk, prefix##herk, prefix##trsm, prefix##getrf, prefix##potrf     \
+	}
 
 /* Measured by tests/bench/tiny.c on a Zen 3 (2 cores, shared), operands in the first cache unless they are too large. How many
  * times faster than the best of OpenBLAS 0.3.21, ATLAS 3.10 and MKL 2026.2 (one thread each), with 10 ns for the call added to the
@@ -63,7 +67,7 @@ bool cdm_tiny_usable(void)
  * Reaching another library than the program's own costs 30 to 80 ns more than calling it, so that a ratio of 0.9 is none to give up.
  * Below 4, reference loops are as fast as anything; reference LAPACK is not, at any size: at 4 to 7 MKL's getrf and ATLAS's potrf
  * are faster, but the program's own library is neither. */
-const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
+static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
 	/*		     s			      d			    c			  z */
 	[CDM_TINY_GEMM]	 = {{4, 256, 128, 110592}, {4, 256, 128, 64000}, {4, 256, 128, 32768}, {4, 256, 32, 8000}},
@@ -74,3 +78,87 @@ const struct cdm_tiny_limit cdm_tiny_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] =
 	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
 	/* clang-format on */
 };
+
+/* The same for AVX-512 on a Zen 5 (2 CPUs, shared) against the best of OpenBLAS 0.3.21's core types SkylakeX and Haswell, one thread;
+ * Cooperlake is as fast as SkylakeX, Zen as Haswell. OpenBLAS has kernels for small products there, too, and no wrapper above them.
+ *
+ *	  n = 4    6    8   12   16   20   24   32   48   64    and the kernel's ns at 4, 8, 16, 32, 64
+ *	sgemm   1.2  1.5  1.0  1.3  0.9  1.2  1.1  1.0  1.1  1.0       13    22    49   270  2067
+ *	dgemm   1.0  1.4  0.8  1.2  0.9  1.1  1.0  1.0  1.0  1.0       19    21    80   532  4099
+ *	cgemm   1.3  1.3  1.7  1.6  1.7  1.6  1.3  1.3  1.2  1.2       20    34   141  1052  8246
+ *	zgemm   1.6  1.3  1.8  1.6  1.7  1.6  1.5  1.5  1.4  1.4       19    44   269  2103 16716
+ *	sgemv   0.6  0.7  0.7  0.8  0.8  1.0  1.1  0.9  1.6  2.0        8     8     9    19    46
+ *	dgemv   0.8  1.1  0.9  1.0  1.2  1.3  1.5  1.6  1.9  1.9        8     8    13    27    79
+ *	cgemv   0.9  1.0  1.0  0.9  1.1  0.9  1.2  1.2  1.4  1.4        9    11    20    47   169
+ *	zgemv   0.9  1.0  1.2  1.3  1.5  1.4  1.5  1.6  1.7  1.2       10    15    28    89   507
+ *	ssyrk   1.2  1.3  1.4  1.3  1.3  1.2  1.2  1.5  1.5  1.5       19    38    95   349  1738
+ *	dsyrk   1.6  1.6  1.6  1.7  1.8  1.5  1.8  1.9  1.9  1.8       19    34   111   473  2759
+ *	csyrk   1.2  1.2  1.4  1.3  1.3  1.1  1.1  1.1  1.1  1.1       29    59   186   904  5571
+ *	zsyrk   1.3  1.2  1.2  1.2  1.3  1.3  1.3  1.3  1.4  1.4       28    73   265  1450  9766
+ *	cherk   1.2  1.2  1.4  1.3  1.3  1.1  1.1  1.1  1.1  1.1       29    58   186   915  5546
+ *	zherk   1.3  1.2  1.2  1.2  1.3  1.3  1.3  1.3  1.4  1.4       27    72   316  1471  9860
+ *	strsm   1.0  1.6  1.6  1.3  1.9  1.6  1.5  2.2                 30    38    85   298
+ *	dtrsm   1.6  2.2  1.7  2.0  2.5  2.2  2.7  2.6                 24    38    95   448
+ *	ctrsm   1.8  2.0  2.3  2.6  3.9  3.2  4.2  3.8                 36    72   168   846
+ *	ztrsm   1.9  1.9  2.7  3.5  3.2  3.4  3.4  3.1                 48    75   297  1515
+ *	sgetrf  1.1  1.3  1.6  2.1  2.8  2.3  2.5  2.8                 69   151   337   982
+ *	dgetrf  1.0  1.1  1.4  1.9  2.4  2.3  2.5  2.4                 68   161   379  1425
+ *	cgetrf  0.9  1.1  1.5  2.1  2.5  2.7  2.9  3.0                107   245   561  1748
+ *	zgetrf  0.9  1.0  1.2  1.7  1.8  1.8  1.9  1.8                128   292   744  2856
+ *	spotrf  3.1  1.5  1.7  1.9  2.3  1.9  2.1  2.1                 10    59   135   397
+ *	dpotrf  2.6  1.5  1.7  1.8  2.0  1.8  2.2  2.3                 15    68   168   547
+ *	cpotrf  2.2  1.9  2.1  2.0  2.3  2.1  2.4  2.3                 40    83   225   821
+ *	zpotrf  1.5  1.4  1.6  1.8  1.8  1.5  1.8  1.8                 46   102   316  1196
+ *
+ * Thin ones, s d c z:
+ *	gemm (m n k)  32 4 4   0.9 0.8 1.4 1.6   4 32 4   0.7 0.8 1.3 1.7   4 4 32   0.7 0.8 1.6 1.9
+ *		      128 8 8  0.9 1.0 1.4 1.5   8 128 8  0.6 0.9 1.6 1.8   8 8 128  0.8 0.8 1.8 1.9
+ *		      256 4 4  0.9 0.9 1.5 1.5   64 16 16 1.0 1.0 1.4 1.6   128 16 64 0.9 0.8 1.4 1.5
+ *	gemv (m n)    32 4     0.9 0.8 1.0 1.2   4 32	  0.5 1.2 1.0 1.4   128 8    0.8 1.4 1.5 1.8
+ *		      8 128    0.8 2.0 1.3 1.6   128 128  1.2 1.0 1.2 1.2   512 32   1.2 1.0 1.2 1.2   32 512  1.6 1.3 1.2 1.4
+ *
+ * A ratio below 1 is mostly that of the 10 ns. Without them, these alone are slower than the library, of all above: gemm with op(A) = A'
+ * and op(B) = B' (s 8 128 8 0.6, 8 8 128 0.9; d 8 8 128, 128 16 64 0.8; d 48, 64 0.96), with 8 8 128 (s NN, d TN 0.9), and sgemv with op(A)
+ * = A' of up to 4 rows (4 32 0.7). A call that goes on to a library costs more, too. Products keep their ratios up to n = 160
+ * (s 1.1, d 1.4, c 1.1, z 1.4); beyond 64 the libraries would use threads. */
+static const struct cdm_tiny_limit avx512_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
+	/* clang-format off */
+	/*		     s			      d			    c			  z */
+	[CDM_TINY_GEMM]	 = {{4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}},
+	[CDM_TINY_GEMV]	 = {{4, 512, 0, 16384},	  {4, 512, 0, 16384},	{4, 512, 0, 16384},    {4, 512, 0, 16384}},
+	[CDM_TINY_SYRK]	 = {{4, 256, 64, 262144}, {4, 256, 64, 262144},	{4, 256, 64, 262144},  {4, 256, 64, 262144}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 8192},	  {4, 256, 32, 8192},	{4, 256, 32, 8192},   {4, 256, 32, 8192}},
+	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
+	/* clang-format on */
+};
+
+static const struct cdm_tiny_set avx2 = {
+	.name = "avx2",
+	.needs = CDM_CPU_AVX2,
+	.of = {REAL(cdm_tiny_avx2_s), REAL(cdm_tiny_avx2_d), COMPLEX(cdm_tiny_avx2_c), COMPLEX(cdm_tiny_avx2_z)},
+	.limits = avx2_limits,
+};
+
+static const struct cdm_tiny_set avx512 = {
+	.name = "avx512",
+	.needs = CDM_CPU_AVX512,
+	.of = {REAL(cdm_tiny_avx512_s), REAL(cdm_tiny_avx512_d), COMPLEX(cdm_tiny_avx512_c),
+	       COMPLEX(cdm_tiny_avx512_z)},
+	.limits = avx512_limits,
+};
+
+const struct cdm_tiny_set *cdm_tiny_set(int i)
+{
+	static const struct cdm_tiny_set *const sets[] = {&avx512, &avx2};
+
+	for (size_t s = 0; s < sizeof(sets) / sizeof(*sets); s++)
+		if (cdm_cpu() & sets[s]->needs && i-- == 0)
+			return sets[s];
+	return NULL;
+}
+
+bool cdm_tiny_usable(void)
+{
+	return cdm_tiny_set(0);
+}

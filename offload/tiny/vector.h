@@ -27,11 +27,6 @@ FN int sums_of(const int P)
 	return P > GEMV_SUMS / 2 ? 1 : P > GEMV_SUMS / 4 ? 2 : 4;
 }
 
-FN V load_rows(const int P, const bool part, int p, int rows, const E *at)
-{
-	return part ? v_loadm(at, v_mask(rows)) : v_load(at + row_of(P, p, rows));
-}
-
 /* y = alpha A x + beta y for one panel of rows. */
 FN void gemv_panel(const int P, const bool part, int rows, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 		   E beta, E *y)
@@ -97,41 +92,7 @@ static void gemv_n(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha,
 	}
 }
 
-/* y = alpha sum + beta y */
-FN void put_sum(E *y, E sum, E alpha, E beta)
-{
-	E r = COMPLEX && e_is1(alpha) ? sum : e_mul(alpha, sum);
-
-	*y = e_is0(beta) ? r : e_plus(r, *y, beta);
-}
-
-/* The same for four of each. */
-FN void put_sums(E *y, const ACC acc[4], bool conj, E alpha, E beta)
-{
-#if COMPLEX
-	V re[4], im[4], r[4 / VL];
-
-	UNROLL for (int j = 0; j < 4; j++)
-	{
-		re[j] = v_xor(acc[j].re, v_signs(false, !conj));
-		im[j] = v_xor(acc[j].im, v_signs(false, conj));
-	}
-	v_sum_pairs(r, re, im);
-	UNROLL for (int p = 0; p < 4 / VL; p++)
-	{
-		if (!e_is1(alpha))
-			r[p] = v_mul(r[p], b_set(alpha));
-		if (!e_is0(beta))
-			r[p] = v_plus(r[p], v_load(y + p * VL), beta);
-		v_store(y + p * VL, r[p]);
-	}
-#else
-	(void)conj;
-	v_put_sums(y, acc, alpha, beta);
-#endif
-}
-
-/* The same for y[0] to y[NC - 1], NC columns of A times x. */
+/* y = alpha sum + beta y for y[0] to y[NC - 1], NC columns of A times x. */
 FN void dots(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
 	const int U = COMPLEX ? 1 : 2;
@@ -167,19 +128,88 @@ static __attribute__((noinline)) void four_dots(int m, const E *a, ptrdiff_t lda
 	dots(4, m, a, lda, x, conj, alpha, beta, y);
 }
 
+/* For columns of one vector at most. */
+static __attribute__((noinline, unused)) void short_dots(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj,
+							 E alpha, E beta, E *y)
+{
+	VM mask = v_mask(m);
+	V all = v_loadm(x, mask);
+	int j = 0;
+
+	for (; j + 4 <= n; j += 4) {
+		ACC acc[4];
+
+		UNROLL for (int u = 0; u < 4; u++) acc[u] = acc_dot(acc_zero(), v_loadm(a + (j + u) * lda, mask), all);
+		put_sums(y + j, acc, conj, alpha, beta);
+	}
+	for (; j < n; j++)
+		put_sum(y + j, acc_sum(acc_dot(acc_zero(), v_loadm(a + j * lda, mask), all), conj), alpha, beta);
+}
+
 static void gemv_t(int m, int n, const E *a, ptrdiff_t lda, const E *x, bool conj, E alpha, E beta, E *y)
 {
 	int j = 0;
 
+	if (REGISTERS == 32 && m <= VL) {
+		short_dots(m, n, a, lda, x, conj, alpha, beta, y);
+		return;
+	}
 	for (; j + 4 <= n; j += 4)
 		four_dots(m, a + j * lda, lda, x, conj, alpha, beta, y + j);
 	for (; j < n; j++)
 		dots(1, m, a + j * lda, lda, x, conj, alpha, beta, y + j);
 }
 
+/* Bytes of A and of its columns from which on they are read from end to end: that is what the processor expects where the first
+ * cache does not hold them. */
+#define GEMV_STREAM (40 << 10)
+#define GEMV_STREAM_COLUMN 768
+#define STREAM_COLUMNS TILE_COLUMNS
+
+/* y = A x + beta y for NC columns. */
+FN void gemv_columns(const int NC, int m, const E *a, ptrdiff_t lda, const E *x, E beta, E *y)
+{
+	E factors[STREAM_COLUMNS];
+
+	UNROLL for (int j = 0; j < NC; j++) factors[j] = x[j];
+	for (int i = 0; i < m; i += VL) {
+		VM mask = v_mask(min_(m - i, VL));
+		ACC acc = acc_zero();
+		V r;
+
+		UNROLL for (int j = 0; j < NC; j++) acc = acc_mac(acc, v_loadm(a + i + j * lda, mask), &factors[j]);
+		r = acc_value(acc, conj_none());
+		if (!e_is0(beta))
+			r = v_plus(r, v_loadm(y + i, mask), beta);
+		v_storep(y + i, r, min_(m - i, VL));
+	}
+}
+
+/* y = alpha A x + beta y for matrices that the first cache does not hold. */
+static __attribute__((noinline)) void gemv_stream(int m, int n, const E *a, ptrdiff_t lda, const E *x, E alpha, E beta,
+						  E *y)
+{
+	E scaled[CDM_TINY_VECTOR];
+	int j = 0;
+
+	for (int l = 0; l < n; l++)
+		scaled[l] = e_is1(alpha) ? x[l] : e_mul(alpha, x[l]);
+	for (; j + STREAM_COLUMNS <= n; j += STREAM_COLUMNS, beta = e_one())
+		gemv_columns(STREAM_COLUMNS, m, a + j * lda, lda, scaled + j, beta, y);
+	for (; j < n; j++, beta = e_one())
+		gemv_columns(1, m, a + j * lda, lda, scaled + j, beta, y);
+}
+
+FN bool streams(int m, int n)
+{
+	return REGISTERS == 32 && m * n * (int)sizeof(E) >= GEMV_STREAM && m * (int)sizeof(E) >= GEMV_STREAM_COLUMN;
+}
+
 static void gemv_contiguous(int trans, int m, int n, E alpha, const E *a, ptrdiff_t lda, const E *x, E beta, E *y)
 {
-	if (is_letter(trans, 'N'))
+	if (is_letter(trans, 'N') && streams(m, n))
+		gemv_stream(m, n, a, lda, x, alpha, beta, y);
+	else if (is_letter(trans, 'N'))
 		gemv_n(m, n, a, lda, x, alpha, beta, y);
 	else
 		gemv_t(m, n, a, lda, x, is_letter(trans, 'C'), alpha, beta, y);

@@ -2,8 +2,11 @@
  * is what an intercepted call costs by itself.
  *
  *   tiny                    FIGURE lines, against OpenBLAS where Debian has it
- *   tiny LIBRARY...         a table against the best of these libraries (a library that exports libxsmm_dgemm is
- *                           called so) for square operands, or for the shapes that TINY_SIZES names */
+ *   tiny [CORE=]LIBRARY...  a table against the best of these libraries (a library that exports libxsmm_dgemm is
+ *                           called so) for square operands, or for the shapes that TINY_SIZES names. CORE: what
+ *                           OPENBLAS_CORETYPE is while that file is loaded, of which each core type needs a copy
+ *
+ * TINY_SET=avx2: these kernels. Without it, the table has all that the CPU can run, and how the best compares. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,17 +22,20 @@
 #define BATCH 64
 #define BATCH_LEAST 8
 #define LIBRARIES 8
+#define SETS 4
 
 static const char types[] = "sdcz";
 static const size_t sizes[] = {4, 8, 8, 16};
 static char a[MATRIX], b[MATRIX], fresh[MATRIX], c[BATCH_LEAST * MATRIX] __attribute__((aligned(64)));
 static char one[4][16], minus[4][16];
 static int pivots[ELEMENTS], m, n, k, info;
+static const struct cdm_tiny_set *sets[SETS + 1]; /* those to measure */
 
 struct run {
 	int type;
 	const char *options;
-	void *f; /* the library's function, or null: the kernel */
+	const struct cdm_tiny_set *set;
+	void *f; /* the library's function, or null: the set's */
 };
 
 typedef void blas_gemm(const char *, const char *, int *, int *, int *, void *, void *, int *, void *, int *, void *,
@@ -50,24 +56,21 @@ static bool is(char option, char letter)
 
 static void run_gemm(const struct run *r, void *x)
 {
-	static cdm_tiny_gemm_fn *const ours[] = {cdm_tiny_sgemm, cdm_tiny_dgemm, cdm_tiny_cgemm, cdm_tiny_zgemm};
 	const char *o = r->options;
 	int lda = is(o[0], 'N') ? m : k, ldb = is(o[1], 'N') ? k : n;
 
 	if (r->f)
 		((blas_gemm *)r->f)(o, o + 1, &m, &n, &k, one[r->type], a, &lda, b, &ldb, one[r->type], x, &m);
 	else
-		ours[r->type](o[0], o[1], m, n, k, one[r->type], a, lda, b, ldb, one[r->type], x, m);
+		r->set->of[r->type].gemm(o[0], o[1], m, n, k, one[r->type], a, lda, b, ldb, one[r->type], x, m);
 }
 
 static void run_gemv(const struct run *r, void *x)
 {
-	static cdm_tiny_gemv_fn *const ours[] = {cdm_tiny_sgemv, cdm_tiny_dgemv, cdm_tiny_cgemv, cdm_tiny_zgemv};
-
 	if (r->f)
 		((blas_gemv *)r->f)(r->options, &m, &n, one[r->type], a, &m, b, &step, one[r->type], x, &step);
 	else
-		ours[r->type](r->options[0], m, n, one[r->type], a, m, b, 1, one[r->type], x, 1);
+		r->set->of[r->type].gemv(r->options[0], m, n, one[r->type], a, m, b, 1, one[r->type], x, 1);
 }
 
 static void rank_k(const struct run *r, void *x, cdm_tiny_rank_fn *ours)
@@ -83,48 +86,39 @@ static void rank_k(const struct run *r, void *x, cdm_tiny_rank_fn *ours)
 
 static void run_syrk(const struct run *r, void *x)
 {
-	static cdm_tiny_rank_fn *const ours[] = {cdm_tiny_ssyrk, cdm_tiny_dsyrk, cdm_tiny_csyrk, cdm_tiny_zsyrk};
-
-	rank_k(r, x, ours[r->type]);
+	rank_k(r, x, r->set->of[r->type].syrk);
 }
 
 static void run_herk(const struct run *r, void *x)
 {
-	static cdm_tiny_rank_fn *const ours[] = {NULL, NULL, cdm_tiny_cherk, cdm_tiny_zherk};
-
-	rank_k(r, x, ours[r->type]);
+	rank_k(r, x, r->set->of[r->type].herk);
 }
 
 static void run_trsm(const struct run *r, void *x)
 {
-	static cdm_tiny_trsm_fn *const ours[] = {cdm_tiny_strsm, cdm_tiny_dtrsm, cdm_tiny_ctrsm, cdm_tiny_ztrsm};
 	const char *o = r->options;
 	int lda = is(o[0], 'L') ? m : n;
 
 	if (r->f)
 		((blas_trsm *)r->f)(o, o + 1, o + 2, o + 3, &m, &n, one[r->type], fresh, &lda, x, &m);
 	else
-		ours[r->type](o[0], o[1], o[2], o[3], m, n, one[r->type], fresh, lda, x, m);
+		r->set->of[r->type].trsm(o[0], o[1], o[2], o[3], m, n, one[r->type], fresh, lda, x, m);
 }
 
 static void run_getrf(const struct run *r, void *x)
 {
-	static cdm_tiny_getrf_fn *const ours[] = {cdm_tiny_sgetrf, cdm_tiny_dgetrf, cdm_tiny_cgetrf, cdm_tiny_zgetrf};
-
 	if (r->f)
 		((lapack_getrf *)r->f)(&m, &n, x, &m, pivots, &info);
 	else
-		info = ours[r->type](m, n, x, m, pivots);
+		info = r->set->of[r->type].getrf(m, n, x, m, pivots);
 }
 
 static void run_potrf(const struct run *r, void *x)
 {
-	static cdm_tiny_potrf_fn *const ours[] = {cdm_tiny_spotrf, cdm_tiny_dpotrf, cdm_tiny_cpotrf, cdm_tiny_zpotrf};
-
 	if (r->f)
 		((lapack_potrf *)r->f)(r->options, &n, x, &n, &info);
 	else
-		info = ours[r->type](r->options[0], n, x, n);
+		info = r->set->of[r->type].potrf(r->options[0], n, x, n);
 }
 
 static bool any(const char *o)
@@ -228,10 +222,10 @@ static int by_value(const void *x, const void *y)
 	return (p > q) - (p < q);
 }
 
-/* The lower quartile of each, run in turns; [0] is the kernel's. */
+/* The lower quartile of each, run in turns. */
 static void measure(const struct routine *which, int count, const struct run *runs, double *ns)
 {
-	static double all[LIBRARIES + 1][ROUNDS];
+	static double all[SETS + LIBRARIES][ROUNDS];
 
 	for (int i = 0; i < ROUNDS; i++)
 		for (int r = 0; r < count; r++) {
@@ -265,8 +259,8 @@ static void figures(void *library)
 			double ratio = 0;
 
 			for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
-				struct run runs[2] = {{type, routines[w].options[0], NULL},
-						      {type, routines[w].options[0], NULL}};
+				struct run runs[2] = {{type, routines[w].options[0], sets[0], NULL},
+						      {type, routines[w].options[0], sets[0], NULL}};
 				double ns[2] = {0};
 
 				m = n = k = at[i];
@@ -286,24 +280,29 @@ static void figures(void *library)
 
 static void table_row(const struct routine *which, const char *options, int type, int count, void **libraries)
 {
-	struct run runs[LIBRARIES + 1] = {{type, options, NULL}};
-	double ns[LIBRARIES + 1], best;
-	int used = 1;
+	struct run runs[SETS + LIBRARIES];
+	double ns[SETS + LIBRARIES], best;
+	int kernels = 0, used;
 
+	for (; sets[kernels]; kernels++)
+		runs[kernels] = (struct run){type, options, sets[kernels], NULL};
+	used = kernels;
 	for (int i = 0; i < count; i++) {
 		void *f = function(libraries[i], type, which->name);
 
 		if (f)
-			runs[used++] = (struct run){type, options, f};
+			runs[used++] = (struct run){type, options, sets[0], f};
 	}
 	fill(type, which->run == run_trsm && is(options[0], 'L'));
 	measure(which, used, runs, ns);
-	best = used > 1 ? ns[1] : 0;
-	for (int i = 2; i < used; i++)
+	best = used > kernels ? ns[kernels] : 0;
+	for (int i = kernels + 1; i < used; i++)
 		best = ns[i] < best ? ns[i] : best;
-	printf("%c%-5s %-4s %3d %3d %3d kernel %6.0f  best %6.0f  %5.2f x  (", types[type], which->name, options, m, n,
-	       k, ns[0], best, best / (ns[0] + CALL_NS));
-	for (int i = 1; i < used; i++)
+	printf("%c%-5s %-4s %3d %3d %3d ", types[type], which->name, options, m, n, k);
+	for (int i = 0; i < kernels; i++)
+		printf(" %s %6.0f", sets[i]->name, ns[i]);
+	printf("  best %6.0f  %5.2f x  (", best, best / (ns[0] + CALL_NS));
+	for (int i = kernels; i < used; i++)
 		printf(" %.0f", ns[i]);
 	printf(" )\n");
 	fflush(stdout);
@@ -312,12 +311,9 @@ static void table_row(const struct routine *which, const char *options, int type
 /* m, or m:n:k. False: it is larger than the buffers. */
 static bool read_shape(const char *s)
 {
-	int last;
-
 	if (sscanf(s, "%d:%d:%d", &m, &n, &k) != 3)
 		m = n = k = atoi(s);
-	last = m > n ? m : n;
-	return m > 0 && n > 0 && k > 0 && last * (last < k ? k : last) <= ELEMENTS;
+	return m > 0 && n > 0 && k > 0 && m * n <= ELEMENTS && m * k <= ELEMENTS && n * k <= ELEMENTS;
 }
 
 /* TINY_ONLY=dgemm,ztrsm and TINY_SIZES=4,8,32:4:4 choose. */
@@ -341,20 +337,46 @@ static void table(int count, void **libraries)
 		}
 }
 
+static void choose_sets(void)
+{
+	const char *name = getenv("TINY_SET");
+	const struct cdm_tiny_set *set;
+	int count = 0;
+
+	for (int i = 0; count < SETS && (set = cdm_tiny_set(i)); i++)
+		if (!name || !strcmp(name, set->name))
+			sets[count++] = set;
+}
+
+static void *load(const char *name)
+{
+	const char *path = strchr(name, '=');
+	char core[40] = "";
+
+	if (!path)
+		return dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	snprintf(core, sizeof(core), "%.*s", (int)(path - name), name);
+	setenv("OPENBLAS_CORETYPE", core, 1);
+	void *library = dlopen(path + 1, RTLD_NOW | RTLD_LOCAL);
+	unsetenv("OPENBLAS_CORETYPE");
+	return library;
+}
+
 int main(int argc, char **argv)
 {
 	void *libraries[LIBRARIES];
 	int count = 0;
 
 	setenv("OPENBLAS_NUM_THREADS", "1", 0);
-	if (!cdm_tiny_usable())
+	choose_sets();
+	if (!sets[0])
 		return 0;
 	if (argc < 2) {
 		figures(dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL));
 		return 0;
 	}
 	for (int i = 1; i < argc && count < LIBRARIES; i++) {
-		libraries[count] = dlopen(argv[i], RTLD_NOW | RTLD_LOCAL);
+		libraries[count] = load(argv[i]);
 		if (libraries[count])
 			count++;
 		else

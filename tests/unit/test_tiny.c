@@ -6,15 +6,13 @@ TestSuite(tiny, .init = start, .timeout = 170);
 
 /* ---- gemm ---- */
 
-static cdm_tiny_gemm_fn *const gemm[] = {cdm_tiny_sgemm, cdm_tiny_dgemm, cdm_tiny_cgemm, cdm_tiny_zgemm};
-
 static void check_gemm(int type, char ta, char tb, int m, int n, int k, num alpha, num beta)
 {
 	static struct matrix a, b, c;
 	struct value al = value(type, alpha), be = value(type, beta);
 	char what[80];
 
-	snprintf(what, sizeof(what), "%cgemm %c%c %d %d %d", types[type], ta, tb, m, n, k);
+	snprintf(what, sizeof(what), "%s %cgemm %c%c %d %d %d", set->name, types[type], ta, tb, m, n, k);
 	make(&a, type, ta == 'N' ? m : k, ta == 'N' ? k : m);
 	make(&b, type, tb == 'N' ? k : n, tb == 'N' ? n : k);
 	make(&c, type, m, n);
@@ -23,7 +21,7 @@ static void check_gemm(int type, char ta, char tb, int m, int n, int k, num alph
 	if (al.x == 0)
 		put(&a, 0, 0, NAN), put(&b, 0, 0, INFINITY);
 	before(3, (struct matrix *[]){&a, &b, &c});
-	gemm[type](letter(ta), letter(tb), m, n, k, al.bytes, a.p, a.ld, b.p, b.ld, be.bytes, c.p, c.ld);
+	set->of[type].gemm(letter(ta), letter(tb), m, n, k, al.bytes, a.p, a.ld, b.p, b.ld, be.bytes, c.p, c.ld);
 	no_exceptions(what);
 	untouched(&a, 0, what), untouched(&b, 0, what), untouched(&c, 'A', what);
 	for (int j = 0; j < n; j++)
@@ -43,33 +41,29 @@ static void check_gemm(int type, char ta, char tb, int m, int n, int k, num alph
 
 Test(tiny, gemm_sizes)
 {
-	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_ORDER; m++)
-			for (int n = 1; n <= CDM_TINY_ORDER; n += 1 + (int)below(3))
-				check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], m, n, size(), factor(type),
-					   factor(type));
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 1; m <= CDM_TINY_ORDER;
+							   m++) for (int n = 1; n <= CDM_TINY_ORDER;
+								     n += 1 + (int)below(3))
+		check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], m, n, size(), factor(type), factor(type));
 }
 
 /* Up to what a call may have by cdm_tiny_limits, and beyond. */
 Test(tiny, gemm_thin)
 {
-	for (int type = 0; type < 4; type++)
-		for (int i = 0; i < 700; i++) {
-			int d[3];
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 700; i++)
+	{
+		int d[3];
 
-			thin(CDM_TINY_LONG, i % 10 ? 4000 : i % 50 ? 20000 : 110592, d);
-			check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], d[0], d[1], d[2], factor(type),
-				   factor(type));
-		}
+		thin(CDM_TINY_LONG, i % 10 ? 4000 : i % 50 ? 20000 : 262144, d);
+		check_gemm(type, "NTC"[below(3)], "NTC"[below(3)], d[0], d[1], d[2], factor(type), factor(type));
+	}
 }
 
 Test(tiny, gemm_options)
 {
-	for (int type = 0; type < 4; type++)
-		for (int o = 0; o < 9 * 3; o++)
-			for (int i = 0; i < 8; i++)
-				check_gemm(type, "NTC"[o % 3], "NTC"[o / 3 % 3], 1 + (int)below(12), 1 + (int)below(12),
-					   size(), o < 9 ? number(type) : 1, o < 18 ? number(type) : o & 1);
+	EACH_SET for (int type = 0; type < 4; type++) for (int o = 0; o < 9 * 3; o++) for (int i = 0; i < 8; i++)
+		check_gemm(type, "NTC"[o % 3], "NTC"[o / 3 % 3], 1 + (int)below(12), 1 + (int)below(12), size(),
+			   o < 9 ? number(type) : 1, o < 18 ? number(type) : o & 1);
 }
 
 /* NaN and infinity reach the rows and columns that they belong to, and no others. */
@@ -77,33 +71,30 @@ Test(tiny, gemm_special)
 {
 	static struct matrix a, b, c;
 
-	for (int type = 0; type < 4; type++)
-		for (int round = 0; round < 100; round++) {
-			int m = size(), n = size(), k = size(), row = (int)below((uint32_t)m),
-			    col = (int)below((uint32_t)n);
-			char ta = "NTC"[below(3)], tb = "NTC"[below(3)];
-			struct value one = value(type, 1);
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 100; round++)
+	{
+		int m = size(), n = size(), k = size(), row = (int)below((uint32_t)m), col = (int)below((uint32_t)n);
+		char ta = "NTC"[below(3)], tb = "NTC"[below(3)];
+		struct value one = value(type, 1);
 
-			make(&a, type, ta == 'N' ? m : k, ta == 'N' ? k : m);
-			make(&b, type, tb == 'N' ? k : n, tb == 'N' ? n : k);
-			make(&c, type, m, n);
-			put(&a, ta == 'N' ? row : 0, ta == 'N' ? 0 : row, NAN);
-			put(&b, tb == 'N' ? k - 1 : col, tb == 'N' ? col : k - 1, INFINITY);
-			gemm[type](ta, tb, m, n, k, one.bytes, a.p, a.ld, b.p, b.ld, one.bytes, c.p, c.ld);
-			for (int j = 0; j < n; j++)
-				for (int i = 0; i < m; i++) {
-					num x = at(&c, i, j);
-					bool nan = isnan(creall(x)) || isnan(cimagl(x));
+		make(&a, type, ta == 'N' ? m : k, ta == 'N' ? k : m);
+		make(&b, type, tb == 'N' ? k : n, tb == 'N' ? n : k);
+		make(&c, type, m, n);
+		put(&a, ta == 'N' ? row : 0, ta == 'N' ? 0 : row, NAN);
+		put(&b, tb == 'N' ? k - 1 : col, tb == 'N' ? col : k - 1, INFINITY);
+		set->of[type].gemm(ta, tb, m, n, k, one.bytes, a.p, a.ld, b.p, b.ld, one.bytes, c.p, c.ld);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < m; i++) {
+				num x = at(&c, i, j);
+				bool nan = isnan(creall(x)) || isnan(cimagl(x));
 
-					cr_assert_eq(isfinite(creall(x)) && isfinite(cimagl(x)), i != row && j != col);
-					cr_assert(i != row || nan);
-				}
-		}
+				cr_assert_eq(isfinite(creall(x)) && isfinite(cimagl(x)), i != row && j != col);
+				cr_assert(i != row || nan);
+			}
+	}
 }
 
 /* ---- gemv ---- */
-
-static cdm_tiny_gemv_fn *const gemv[] = {cdm_tiny_sgemv, cdm_tiny_dgemv, cdm_tiny_cgemv, cdm_tiny_zgemv};
 
 static void check_gemv(int type, char trans, int m, int n, int incx, int incy, num alpha, num beta)
 {
@@ -112,7 +103,7 @@ static void check_gemv(int type, char trans, int m, int n, int incx, int incy, n
 	int nx = trans == 'N' ? n : m, ny = trans == 'N' ? m : n;
 	char what[80];
 
-	snprintf(what, sizeof(what), "%cgemv %c %d %d inc %d %d", types[type], trans, m, n, incx, incy);
+	snprintf(what, sizeof(what), "%s %cgemv %c %d %d inc %d %d", set->name, types[type], trans, m, n, incx, incy);
 	make(&a, type, m, n);
 	make_ld(&x, type, 1, nx, abs(incx));
 	make_ld(&y, type, 1, ny, abs(incy));
@@ -121,7 +112,7 @@ static void check_gemv(int type, char trans, int m, int n, int incx, int incy, n
 	if (al.x == 0)
 		put(&a, 0, 0, NAN), put(&x, 0, 0, INFINITY);
 	before(3, (struct matrix *[]){&a, &x, &y});
-	gemv[type](letter(trans), m, n, al.bytes, a.p, a.ld, x.p, incx, be.bytes, y.p, incy);
+	set->of[type].gemv(letter(trans), m, n, al.bytes, a.p, a.ld, x.p, incx, be.bytes, y.p, incy);
 	no_exceptions(what);
 	untouched(&a, 0, what), untouched(&x, 0, what), untouched(&y, 'A', what);
 	for (int i = 0; i < ny; i++) {
@@ -141,11 +132,10 @@ static void check_gemv(int type, char trans, int m, int n, int incx, int incy, n
 
 Test(tiny, gemv)
 {
-	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_ORDER; m++)
-			for (int n = 1; n <= CDM_TINY_ORDER; n++)
-				check_gemv(type, "NTC"[below(3)], m, n, below(2) ? 1 : (int)below(2) * 5 - 3,
-					   below(2) ? 1 : (int)below(2) * 7 - 4, factor(type), factor(type));
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 1; m <= CDM_TINY_ORDER;
+							   m++) for (int n = 1; n <= CDM_TINY_ORDER; n++)
+		check_gemv(type, "NTC"[below(3)], m, n, below(2) ? 1 : (int)below(2) * 5 - 3,
+			   below(2) ? 1 : (int)below(2) * 7 - 4, factor(type), factor(type));
 }
 
 static int increment(void)
@@ -155,14 +145,13 @@ static int increment(void)
 
 Test(tiny, gemv_thin)
 {
-	for (int type = 0; type < 4; type++)
-		for (int i = 0; i < 1500; i++) {
-			int d[3];
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 1500; i++)
+	{
+		int d[3];
 
-			thin(CDM_TINY_VECTOR, i % 10 ? 3000 : 16384, d);
-			check_gemv(type, "NTC"[below(3)], d[0], d[1], increment(), increment(), factor(type),
-				   factor(type));
-		}
+		thin(CDM_TINY_VECTOR, i % 10 ? 3000 : 16384, d);
+		check_gemv(type, "NTC"[below(3)], d[0], d[1], increment(), increment(), factor(type), factor(type));
+	}
 }
 
 /* NaN and infinity reach the elements that they belong to, and no others. */
@@ -170,33 +159,29 @@ Test(tiny, gemv_special)
 {
 	static struct matrix a, x, y;
 
-	for (int type = 0; type < 4; type++)
-		for (int round = 0; round < 200; round++) {
-			int d[3], row, nx, ny;
-			char trans = "NTC"[below(3)];
-			struct value one = value(type, 1), zero = value(type, 0);
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 200; round++)
+	{
+		int d[3], row, nx, ny;
+		char trans = "NTC"[below(3)];
+		struct value one = value(type, 1), zero = value(type, 0);
 
-			thin(100, 2000, d);
-			nx = trans == 'N' ? d[1] : d[0], ny = trans == 'N' ? d[0] : d[1];
-			row = (int)below((uint32_t)ny);
-			make(&a, type, d[0], d[1]);
-			make_ld(&x, type, 1, nx, 1);
-			make_ld(&y, type, 1, ny, 1);
-			put(&a, trans == 'N' ? row : (int)below((uint32_t)nx),
-			    trans == 'N' ? (int)below((uint32_t)nx) : row, round & 1 ? NAN : INFINITY);
-			for (int i = 0; i < nx && round & 2; i++)
-				put(&x, 0, i, 0);
-			gemv[type](trans, d[0], d[1], one.bytes, a.p, a.ld, x.p, 1, zero.bytes, y.p, 1);
-			for (int i = 0; i < ny; i++)
-				cr_assert_eq(isfinite(creall(at(&y, 0, i))) && isfinite(cimagl(at(&y, 0, i))),
-					     i != row);
-		}
+		thin(100, 2000, d);
+		nx = trans == 'N' ? d[1] : d[0], ny = trans == 'N' ? d[0] : d[1];
+		row = (int)below((uint32_t)ny);
+		make(&a, type, d[0], d[1]);
+		make_ld(&x, type, 1, nx, 1);
+		make_ld(&y, type, 1, ny, 1);
+		put(&a, trans == 'N' ? row : (int)below((uint32_t)nx), trans == 'N' ? (int)below((uint32_t)nx) : row,
+		    round & 1 ? NAN : INFINITY);
+		for (int i = 0; i < nx && round & 2; i++)
+			put(&x, 0, i, 0);
+		set->of[type].gemv(trans, d[0], d[1], one.bytes, a.p, a.ld, x.p, 1, zero.bytes, y.p, 1);
+		for (int i = 0; i < ny; i++)
+			cr_assert_eq(isfinite(creall(at(&y, 0, i))) && isfinite(cimagl(at(&y, 0, i))), i != row);
+	}
 }
 
 /* ---- syrk, herk ---- */
-
-static cdm_tiny_rank_fn *const syrk[] = {cdm_tiny_ssyrk, cdm_tiny_dsyrk, cdm_tiny_csyrk, cdm_tiny_zsyrk};
-static cdm_tiny_rank_fn *const herk[] = {NULL, NULL, cdm_tiny_cherk, cdm_tiny_zherk};
 
 static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, int k, num alpha, num beta)
 {
@@ -206,7 +191,7 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 	bool same = al.x == 0 && be.x == 1;
 	char what[80];
 
-	snprintf(what, sizeof(what), "%c%s %c%c %d %d", types[type], hermitian ? "herk" : "syrk", uplo,
+	snprintf(what, sizeof(what), "%s %c%s %c%c %d %d", set->name, types[type], hermitian ? "herk" : "syrk", uplo,
 		 trans ? other : 'N', n, k);
 	make(&a, type, trans ? k : n, trans ? n : k);
 	make(&c, type, n, n);
@@ -219,8 +204,8 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 	if (al.x == 0)
 		put(&a, 0, 0, NAN);
 	before(2, (struct matrix *[]){&a, &c});
-	(hermitian ? herk : syrk)[type](letter(uplo), letter(trans ? other : 'N'), n, k, al.bytes, a.p, a.ld, be.bytes,
-					c.p, c.ld);
+	(hermitian ? set->of[type].herk : set->of[type].syrk)(letter(uplo), letter(trans ? other : 'N'), n, k, al.bytes,
+							      a.p, a.ld, be.bytes, c.p, c.ld);
 	no_exceptions(what);
 	untouched(&a, 0, what), untouched(&c, same ? 0 : uplo, what);
 	for (int j = 0; j < n && !same; j++)
@@ -244,32 +229,29 @@ static void check_rank(int type, bool hermitian, char uplo, bool trans, int n, i
 
 Test(tiny, syrk_herk)
 {
-	for (int type = 0; type < 4; type++)
-		for (int n = 1; n <= CDM_TINY_ORDER; n++)
-			for (int o = 0; o < 8; o++) {
-				check_rank(type, false, "LU"[o & 1], o & 2, n, size(), factor(type), factor(type));
-				if (IS_COMPLEX(type))
-					check_rank(type, true, "LU"[o & 1], o & 2, n, size(), creall(factor(type)),
-						   creall(factor(type)));
-			}
+	EACH_SET for (int type = 0; type < 4; type++) for (int n = 1; n <= CDM_TINY_ORDER; n++) for (int o = 0; o < 8;
+												     o++)
+	{
+		check_rank(type, false, "LU"[o & 1], o & 2, n, size(), factor(type), factor(type));
+		if (IS_COMPLEX(type))
+			check_rank(type, true, "LU"[o & 1], o & 2, n, size(), creall(factor(type)),
+				   creall(factor(type)));
+	}
 }
 
 Test(tiny, syrk_herk_thin)
 {
-	for (int type = 0; type < 4; type++)
-		for (int i = 0; i < 400; i++) {
-			int n = side(i % 10 ? 40 : 160, 1, CDM_TINY_LONG), k = side(CDM_TINY_LONG, n, 10000 / n + n);
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 400; i++)
+	{
+		int n = side(i % 10 ? 40 : 160, 1, CDM_TINY_LONG), k = side(CDM_TINY_LONG, n, 10000 / n + n);
 
-			check_rank(type, false, "LU"[i & 1], i & 2, n, k, factor(type), factor(type));
-			if (IS_COMPLEX(type))
-				check_rank(type, true, "LU"[i & 1], i & 2, n, k, creall(factor(type)),
-					   creall(factor(type)));
-		}
+		check_rank(type, false, "LU"[i & 1], i & 2, n, k, factor(type), factor(type));
+		if (IS_COMPLEX(type))
+			check_rank(type, true, "LU"[i & 1], i & 2, n, k, creall(factor(type)), creall(factor(type)));
+	}
 }
 
 /* ---- trsm ---- */
-
-static cdm_tiny_trsm_fn *const trsm[] = {cdm_tiny_strsm, cdm_tiny_dtrsm, cdm_tiny_ctrsm, cdm_tiny_ztrsm};
 
 /* Element (i, j) of op(A), A triangular. */
 static num triangle(const struct matrix *a, char uplo, char trans, char diag, int i, int j)
@@ -323,13 +305,14 @@ static void check_trsm(int type, char side, char uplo, char trans, char diag, in
 	struct value al = value(type, alpha);
 	char what[80];
 
-	snprintf(what, sizeof(what), "%ctrsm %c%c%c%c %d %d", types[type], side, uplo, trans, diag, m, n);
+	snprintf(what, sizeof(what), "%s %ctrsm %c%c%c%c %d %d", set->name, types[type], side, uplo, trans, diag, m, n);
 	make_triangle(&a, type, side == 'L' ? m : n, uplo, diag);
 	make(&b, type, m, n);
 	if (al.x == 0)
 		put(&a, 0, 0, NAN), put(&b, 0, 0, NAN);
 	before(2, (struct matrix *[]){&a, &b});
-	trsm[type](letter(side), letter(uplo), letter(trans), letter(diag), m, n, al.bytes, a.p, a.ld, b.p, b.ld);
+	set->of[type].trsm(letter(side), letter(uplo), letter(trans), letter(diag), m, n, al.bytes, a.p, a.ld, b.p,
+			   b.ld);
 	no_exceptions(what);
 	untouched(&a, 0, what), untouched(&b, 'A', what);
 	for (int j = 0; j < n && al.x == 0; j++)
@@ -341,25 +324,25 @@ static void check_trsm(int type, char side, char uplo, char trans, char diag, in
 
 Test(tiny, trsm)
 {
-	for (int type = 0; type < 4; type++)
-		for (int o = 0; o < 24; o++)
-			for (int k = 1; k <= CDM_TINY_ORDER; k++) {
-				char side = "LR"[o & 1];
+	EACH_SET for (int type = 0; type < 4; type++) for (int o = 0; o < 24; o++) for (int k = 1; k <= CDM_TINY_ORDER;
+											k++)
+	{
+		char side = "LR"[o & 1];
 
-				check_trsm(type, side, "LU"[o >> 1 & 1], "NTC"[o / 8], "NU"[o >> 2 & 1],
-					   side == 'L' ? k : size(), side == 'L' ? size() : k, factor(type));
-			}
+		check_trsm(type, side, "LU"[o >> 1 & 1], "NTC"[o / 8], "NU"[o >> 2 & 1], side == 'L' ? k : size(),
+			   side == 'L' ? size() : k, factor(type));
+	}
 }
 
 Test(tiny, trsm_thin)
 {
-	for (int type = 0; type < 4; type++)
-		for (int i = 0; i < 24 * 16; i++) {
-			int k = size(), other = side(CDM_TINY_LONG, k, 2048), left = i & 1;
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 24 * 16; i++)
+	{
+		int k = size(), other = side(CDM_TINY_LONG, k, 8192), left = i & 1;
 
-			check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1],
-				   left ? k : other, left ? other : k, factor(type));
-		}
+		check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1], left ? k : other,
+			   left ? other : k, factor(type));
+	}
 }
 
 /* A zero on the diagonal gives infinities, a subnormal one what a division gives: 0 / x is 0. */
@@ -368,42 +351,41 @@ Test(tiny, trsm_singular)
 	static struct matrix a, b;
 	const double small[] = {1e-40, 1e-310, 1e-40, 1e-310};
 
-	for (int type = 0; type < 4; type++)
-		for (int round = 0; round < 40; round++) {
-			struct value one = value(type, 1);
-			int m = size(), n = size();
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 40; round++)
+	{
+		struct value one = value(type, 1);
+		int m = size(), n = size();
 
-			make_triangle(&a, type, m, 'L', 'N');
-			make(&b, type, m, n);
-			put(&a, m - 1, m - 1, small[type]);
-			for (int j = 0; j < n; j++)
-				for (int i = 0; i < m; i++)
-					put(&b, i, j, 0);
-			trsm[type]('L', 'L', 'N', 'N', m, n, one.bytes, a.p, a.ld, b.p, b.ld);
-			for (int j = 0; j < n; j++)
-				for (int i = 0; i < m; i++)
-					cr_assert(at(&b, i, j) == 0, "0 / %g", small[type]);
-			put(&a, m - 1, m - 1, 0);
-			put(&b, m - 1, n - 1, 3);
-			trsm[type]('L', 'L', 'N', 'N', m, n, one.bytes, a.p, a.ld, b.p, b.ld);
-			cr_assert(!isfinite(creall(at(&b, m - 1, n - 1))));
-		}
+		make_triangle(&a, type, m, 'L', 'N');
+		make(&b, type, m, n);
+		put(&a, m - 1, m - 1, small[type]);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < m; i++)
+				put(&b, i, j, 0);
+		set->of[type].trsm('L', 'L', 'N', 'N', m, n, one.bytes, a.p, a.ld, b.p, b.ld);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < m; i++)
+				cr_assert(at(&b, i, j) == 0, "0 / %g", small[type]);
+		put(&a, m - 1, m - 1, 0);
+		put(&b, m - 1, n - 1, 3);
+		set->of[type].trsm('L', 'L', 'N', 'N', m, n, one.bytes, a.p, a.ld, b.p, b.ld);
+		cr_assert(!isfinite(creall(at(&b, m - 1, n - 1))));
+	}
 }
 
 /* What is chosen is what the kernels can do. */
 Test(tiny, limits)
 {
-	for (int r = 0; r < CDM_TINY_ROUTINES; r++)
-		for (int type = 0; type < 4; type++) {
-			const struct cdm_tiny_limit *l = &cdm_tiny_limits[r][type];
+	EACH_SET for (int r = 0; r < CDM_TINY_ROUTINES; r++) for (int type = 0; type < 4; type++)
+	{
+		const struct cdm_tiny_limit *l = &set->limits[r][type];
 
-			cr_assert_geq(l->from, 1);
-			cr_assert_leq(l->from, l->to);
-			cr_assert_leq(l->to,
-				      r == CDM_TINY_GEMV || r == CDM_TINY_GETRF ? CDM_TINY_VECTOR : CDM_TINY_LONG);
-			if (r == CDM_TINY_TRSM || r == CDM_TINY_GETRF || r == CDM_TINY_POTRF)
-				cr_assert_leq(l->order, CDM_TINY_ORDER);
-			if (r == CDM_TINY_POTRF)
-				cr_assert_leq(l->to, CDM_TINY_ORDER);
-		}
+		cr_assert_geq(l->from, 1);
+		cr_assert_leq(l->from, l->to);
+		cr_assert_leq(l->to, r == CDM_TINY_GEMV || r == CDM_TINY_GETRF ? CDM_TINY_VECTOR : CDM_TINY_LONG);
+		if (r == CDM_TINY_TRSM || r == CDM_TINY_GETRF || r == CDM_TINY_POTRF)
+			cr_assert_leq(l->order, CDM_TINY_ORDER);
+		if (r == CDM_TINY_POTRF)
+			cr_assert_leq(l->to, CDM_TINY_ORDER);
+	}
 }

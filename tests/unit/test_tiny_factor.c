@@ -7,8 +7,6 @@ TestSuite(tiny_factor, .init = start, .timeout = 170);
 
 /* ---- getrf ---- */
 
-static cdm_tiny_getrf_fn *const getrf[] = {cdm_tiny_sgetrf, cdm_tiny_dgetrf, cdm_tiny_cgetrf, cdm_tiny_zgetrf};
-
 static long double abs1(num x)
 {
 	return fabsl(creall(x)) + fabsl(cimagl(x));
@@ -70,11 +68,11 @@ static void check_getrf(int type, int m, int n)
 	static num w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
 	char what[80];
 
-	snprintf(what, sizeof(what), "%cgetrf %d %d", types[type], m, n);
+	snprintf(what, sizeof(what), "%s %cgetrf %d %d", set->name, types[type], m, n);
 	make(&a, type, m, n);
 	before(1, (struct matrix *[]){&a});
 	ipiv[steps] = -5;
-	info = getrf[type](m, n, a.p, a.ld, ipiv);
+	info = set->of[type].getrf(m, n, a.p, a.ld, ipiv);
 	no_exceptions(what);
 	untouched(&a, 'A', what);
 	cr_assert_eq(info, 0, "%s", what);
@@ -87,24 +85,23 @@ static void check_getrf(int type, int m, int n)
 
 Test(tiny_factor, getrf)
 {
-	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_ORDER; m++)
-			for (int n = 1; n <= CDM_TINY_ORDER; n += 1 + (int)below(2))
-				check_getrf(type, m, n);
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 1; m <= CDM_TINY_ORDER;
+							   m++) for (int n = 1; n <= CDM_TINY_ORDER;
+								     n += 1 + (int)below(2)) check_getrf(type, m, n);
 }
 
 /* Some of those that are eliminated whole, and some of which a part is solved for. */
 Test(tiny_factor, getrf_wide)
 {
-	for (int type = 0; type < 4; type++)
-		for (int m = 1; m <= CDM_TINY_ORDER; m++) {
-			int whole = CDM_TINY_AREA / m < CDM_TINY_VECTOR ? CDM_TINY_AREA / m : CDM_TINY_VECTOR;
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 1; m <= CDM_TINY_ORDER; m++)
+	{
+		int whole = CDM_TINY_AREA / m < CDM_TINY_VECTOR ? CDM_TINY_AREA / m : CDM_TINY_VECTOR;
 
-			for (int n = whole; n > CDM_TINY_ORDER; n -= 1 + (int)below(m < 4 ? 40 : 12))
-				check_getrf(type, m, n);
-			for (int n = CDM_TINY_VECTOR; n > whole; n = whole + (n - whole) / (2 + (int)below(3)))
-				check_getrf(type, m, n);
-		}
+		for (int n = whole; n > CDM_TINY_ORDER; n -= 1 + (int)below(m < 4 ? 40 : 12))
+			check_getrf(type, m, n);
+		for (int n = CDM_TINY_VECTOR; n > whole; n = whole + (n - whole) / (2 + (int)below(3)))
+			check_getrf(type, m, n);
+	}
 }
 
 /* The reference's unblocked elimination in double, for matrices whose elements are small multiples of powers of two: where
@@ -145,7 +142,8 @@ Test(tiny_factor, getrf_ties)
 	static struct matrix a;
 	int seen = 0;
 
-	for (int round = 0; round < 3000; round++) {
+	EACH_SET for (int round = 0; round < 3000; round++)
+	{
 		int m = size(), n = round % 10 ? size() : 1 + (int)below(CDM_TINY_VECTOR), ipiv[CDM_TINY_ORDER],
 		    want[CDM_TINY_ORDER], info, values = 1 + (int)below(3);
 		static double w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
@@ -163,7 +161,7 @@ Test(tiny_factor, getrf_ties)
 				put(&a, r, column, w[r + column * m] = 0);
 		}
 		info = plain_getrf(w, m, n, want);
-		cr_assert_eq(getrf[CDM_TINY_D](m, n, a.p, a.ld, ipiv), info);
+		cr_assert_eq(set->of[CDM_TINY_D].getrf(m, n, a.p, a.ld, ipiv), info);
 		seen += info > 0;
 		cr_assert_eq(memcmp(ipiv, want, sizeof(int) * (size_t)(m < n ? m : n)), 0);
 		for (int j = 0; j < n; j++)
@@ -181,28 +179,28 @@ Test(tiny_factor, getrf_pivot_rule)
 	static struct matrix a;
 	int ipiv[CDM_TINY_ORDER];
 
-	for (int type = 0; type < 4; type++)
-		for (int m = 2; m <= CDM_TINY_ORDER; m++) {
-			int row = 1 + (int)below((uint32_t)m - 1);
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 2; m <= CDM_TINY_ORDER; m++)
+	{
+		int row = 1 + (int)below((uint32_t)m - 1);
 
-			make(&a, type, m, 1);
-			put(&a, 0, 0, NAN);
-			getrf[type](m, 1, a.p, a.ld, ipiv);
-			cr_assert_eq(ipiv[0], 1);
-			make(&a, type, m, 1);
-			put(&a, row, 0, NAN);
-			put(&a, 0, 0, 5);
-			getrf[type](m, 1, a.p, a.ld, ipiv);
-			cr_assert_eq(ipiv[0], 1);
-			make(&a, type, m, 1);
-			put(&a, 0, 0, 2.5), put(&a, row, 0, IS_COMPLEX(type) ? 1.5 + 1.5 * I : 2.75);
-			cr_assert_eq(getrf[type](m, 1, a.p, a.ld, ipiv), 0);
-			cr_assert_eq(ipiv[0], row + 1);
-			for (int i = 0; i < m; i++)
-				put(&a, i, 0, 0);
-			cr_assert_eq(getrf[type](m, 1, a.p, a.ld, ipiv), 1);
-			cr_assert_eq(ipiv[0], 1);
-		}
+		make(&a, type, m, 1);
+		put(&a, 0, 0, NAN);
+		set->of[type].getrf(m, 1, a.p, a.ld, ipiv);
+		cr_assert_eq(ipiv[0], 1);
+		make(&a, type, m, 1);
+		put(&a, row, 0, NAN);
+		put(&a, 0, 0, 5);
+		set->of[type].getrf(m, 1, a.p, a.ld, ipiv);
+		cr_assert_eq(ipiv[0], 1);
+		make(&a, type, m, 1);
+		put(&a, 0, 0, 2.5), put(&a, row, 0, IS_COMPLEX(type) ? 1.5 + 1.5 * I : 2.75);
+		cr_assert_eq(set->of[type].getrf(m, 1, a.p, a.ld, ipiv), 0);
+		cr_assert_eq(ipiv[0], row + 1);
+		for (int i = 0; i < m; i++)
+			put(&a, i, 0, 0);
+		cr_assert_eq(set->of[type].getrf(m, 1, a.p, a.ld, ipiv), 1);
+		cr_assert_eq(ipiv[0], 1);
+	}
 }
 
 /* A subnormal pivot divides, it has no reciprocal. */
@@ -212,11 +210,12 @@ Test(tiny_factor, getrf_small_pivots)
 	const double small[] = {1e-40, 1e-310, 1e-40, 1e-310};
 	int ipiv[2];
 
-	for (int type = 0; type < 4; type++) {
+	EACH_SET for (int type = 0; type < 4; type++)
+	{
 		make(&a, type, 2, 2);
 		put(&a, 0, 0, small[type]), put(&a, 1, 0, -small[type] / 2);
 		put(&a, 0, 1, 1), put(&a, 1, 1, 1);
-		cr_assert_eq(getrf[type](2, 2, a.p, a.ld, ipiv), 0);
+		cr_assert_eq(set->of[type].getrf(2, 2, a.p, a.ld, ipiv), 0);
 		cr_assert_lt(cabsl(at(&a, 1, 0) + 0.5L), 1e-3);
 		cr_assert_lt(cabsl(at(&a, 1, 1) - 1.5L), 1e-3);
 	}
@@ -235,7 +234,8 @@ Test(tiny_factor, getrf_like_lapack)
 	theirs[CDM_TINY_D] = (lapack_getrf *)dlsym(library, "dgetrf_");
 	theirs[CDM_TINY_Z] = (lapack_getrf *)dlsym(library, "zgetrf_");
 	cr_assert(theirs[CDM_TINY_D] && theirs[CDM_TINY_Z]);
-	for (int round = 0; round < 1000; round++) {
+	EACH_SET for (int round = 0; round < 1000; round++)
+	{
 		int type = below(2) ? CDM_TINY_D : CDM_TINY_Z, m = size(), n = size(), info, steps = m < n ? m : n;
 		int ours[CDM_TINY_ORDER], want[CDM_TINY_ORDER], ld;
 		char *copy;
@@ -245,15 +245,13 @@ Test(tiny_factor, getrf_like_lapack)
 		copy = malloc(a.watched);
 		memcpy(copy, a.window, a.watched);
 		theirs[type](&m, &n, copy + (a.p - a.window), &ld, want, &info);
-		cr_assert_eq(getrf[type](m, n, a.p, a.ld, ours), info);
+		cr_assert_eq(set->of[type].getrf(m, n, a.p, a.ld, ours), info);
 		cr_assert_eq(memcmp(ours, want, sizeof(int) * (size_t)steps), 0);
 		free(copy);
 	}
 }
 
 /* ---- potrf ---- */
-
-static cdm_tiny_potrf_fn *const potrf[] = {cdm_tiny_spotrf, cdm_tiny_dpotrf, cdm_tiny_cpotrf, cdm_tiny_zpotrf};
 
 /* The named triangle of a positive definite matrix; the other is NaN. */
 static void make_positive(struct matrix *a, int type, int n, char uplo)
@@ -298,12 +296,12 @@ static void check_potrf(int type, char uplo, int n, int bad, num pivot)
 	char what[80];
 	int info;
 
-	snprintf(what, sizeof(what), "%cpotrf %c %d, bad %d", types[type], uplo, n, bad);
+	snprintf(what, sizeof(what), "%s %cpotrf %c %d, bad %d", set->name, types[type], uplo, n, bad);
 	make_positive(&a, type, n, uplo);
 	if (bad)
 		put(&a, bad - 1, bad - 1, pivot);
 	before(1, (struct matrix *[]){&a});
-	info = potrf[type](letter(uplo), n, a.p, a.ld);
+	info = set->of[type].potrf(letter(uplo), n, a.p, a.ld);
 	no_exceptions(what);
 	untouched(&a, uplo, what);
 	cr_assert_eq(info, bad, "%s: info = %d", what, info);
@@ -312,13 +310,13 @@ static void check_potrf(int type, char uplo, int n, int bad, num pivot)
 
 Test(tiny_factor, potrf)
 {
-	for (int type = 0; type < 4; type++)
-		for (int n = 1; n <= CDM_TINY_ORDER; n++)
-			for (int round = 0; round < 4; round++) {
-				check_potrf(type, "LU"[round & 1], n, 0, 0);
-				check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),
-					    (num[]){-1, NAN, 0, -INFINITY}[round]);
-			}
+	EACH_SET for (int type = 0; type < 4; type++) for (int n = 1; n <= CDM_TINY_ORDER; n++) for (int round = 0;
+												     round < 4; round++)
+	{
+		check_potrf(type, "LU"[round & 1], n, 0, 0);
+		check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),
+			    (num[]){-1, NAN, 0, -INFINITY}[round]);
+	}
 }
 
 /* Pivots that have no reciprocal. */
@@ -327,15 +325,14 @@ Test(tiny_factor, potrf_small)
 	static struct matrix a;
 	const double small[] = {1e-41, 1e-311, 1e-41, 1e-311};
 
-	for (int type = 0; type < 4; type++)
-		for (int u = 0; u < 2; u++) {
-			make(&a, type, 2, 2);
-			put(&a, 0, 0, 4 * small[type]), put(&a, 1, 0, 2 * small[type]), put(&a, 0, 1, 2 * small[type]);
-			put(&a, 1, 1, 2 * small[type]);
-			cr_assert_eq(potrf[type]("LU"[u], 2, a.p, a.ld), 0);
-			cr_assert_lt(cabsl(at(&a, 0, 0) - 2 * sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
-			cr_assert_lt(cabsl(at(&a, u ? 0 : 1, u ? 1 : 0) - sqrtl(small[type])),
-				     1e-3L * sqrtl(small[type]));
-			cr_assert_lt(cabsl(at(&a, 1, 1) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
-		}
+	EACH_SET for (int type = 0; type < 4; type++) for (int u = 0; u < 2; u++)
+	{
+		make(&a, type, 2, 2);
+		put(&a, 0, 0, 4 * small[type]), put(&a, 1, 0, 2 * small[type]), put(&a, 0, 1, 2 * small[type]);
+		put(&a, 1, 1, 2 * small[type]);
+		cr_assert_eq(set->of[type].potrf("LU"[u], 2, a.p, a.ld), 0);
+		cr_assert_lt(cabsl(at(&a, 0, 0) - 2 * sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
+		cr_assert_lt(cabsl(at(&a, u ? 0 : 1, u ? 1 : 0) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
+		cr_assert_lt(cabsl(at(&a, 1, 1) - sqrtl(small[type])), 1e-3L * sqrtl(small[type]));
+	}
 }

@@ -73,6 +73,10 @@ static inline void start(void)
 		cr_skip_test("this CPU lacks AVX2 or FMA");
 }
 
+/* The kernels under test. EACH_SET: all that this CPU can run. */
+static const struct cdm_tiny_set *set;
+#define EACH_SET for (int s_ = 0; (set = cdm_tiny_set(s_)); s_++)
+
 /* ---- operands between unmapped pages ---- */
 
 #define SPACE ((size_t)2 << 20)
