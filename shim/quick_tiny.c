@@ -30,12 +30,9 @@ static unsigned area(const struct cdm_quick *q)
 	return (unsigned)q->m * (unsigned)q->n;
 }
 
-bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
+/* Apart, so that larger calls do not pay for the registers that it saves. */
+static __attribute__((noinline)) bool compute(const struct cdm_quick *q, int routine, const struct limit *l)
 {
-	const struct limit *l = &limits[routine];
-
-	if ((unsigned)most(q) - l->from > l->more)
-		return false;
 	switch (routine) {
 #define LEAVE_IF(condition)                                                                                            \
 	if (condition)                                                                                                 \
@@ -85,6 +82,13 @@ bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
 	default:
 		return false;
 	}
+}
+
+bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
+{
+	const struct limit *l = &limits[routine];
+
+	return (unsigned)most(q) - l->from <= l->more && compute(q, routine, l);
 }
 
 /* The rows of enum cdm_scalar and enum cdm_tiny_type are the same types in the same order. */
