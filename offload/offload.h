@@ -211,7 +211,8 @@ extern _Atomic uint64_t cdm_min_work[CDM_LEVELS];
 /* Calls with fewer flops than this may be computed at once (offload/tiny) or forwarded to a better library than the program's; 0: none.
  * Falls to 0 while a fork is going on. */
 extern _Atomic uint64_t cdm_quick_limit;
-/* Where small calls of a routine go, by class of work: functions in Fortran's and in CBLAS's convention with 32-bit integers, or NULL. */
+/* Where small calls of a routine go, by aspect and class of work: functions in Fortran's and in CBLAS's convention with 32-bit integers,
+ * or NULL. */
 #define CDM_FORWARD_CLASSES 16
 static inline int cdm_forward_class(uint64_t work)
 {
@@ -232,8 +233,12 @@ static inline enum cdm_aspect cdm_aspect(uint64_t rows, uint64_t cols, uint64_t 
 		return CDM_DEEP;
 	return depth * far <= (rows < cols ? rows : cols) ? CDM_FLAT : CDM_SQUARE;
 }
-struct cdm_forward {
+struct cdm_forward_row {
 	void *fn[2][CDM_FORWARD_CLASSES]; /* [cblas] */
+};
+struct cdm_forward {
+	struct cdm_forward_row square;
+	const struct cdm_forward_row *by_aspect; /* [CDM_ASPECTS]; NULL: all are as square */
 	uint64_t team_from[CDM_ASPECTS];  /* flops from which a call is for several threads */
 	uint64_t team_least;              /* the least of these */
 };

@@ -107,8 +107,8 @@ static enum cdm_aspect aspect_of(const struct cdm_quick *q)
 static inline void *forward(struct cdm_caller *self, const struct cdm_slot *slot, const struct cdm_quick *q)
 {
 	const struct cdm_forward *row = &atomic_load_explicit(&cdm_forward_table, memory_order_relaxed)[slot->routine];
-	int size = cdm_forward_class(q->work);
-	void *fn = row->fn[slot->flags & CDM_SLOT_CBLAS][size];
+	const struct cdm_forward_row *functions = row->by_aspect ? &row->by_aspect[aspect_of(q)] : &row->square;
+	void *fn = functions->fn[slot->flags & CDM_SLOT_CBLAS][cdm_forward_class(q->work)];
 
 	if (q->work >= row->team_least && q->work >= row->team_from[aspect_of(q)])
 		return NULL;

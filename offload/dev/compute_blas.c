@@ -361,14 +361,14 @@ static bool blas_small_ready(void)
 	return true;
 }
 
-static void *blas_small(int routine, bool cblas, int size)
+static void *blas_small(int routine, bool cblas, enum cdm_aspect aspect, int size)
 {
 	int family = blas.family[routine];
 	const struct cdm_plan *plan = &blas.choice.plan;
 
 	if (family < 0 || atomic_load(&blas.single))
 		return NULL;
-	int type = cdm_routines[routine].type, n = plan->alone[family][type][CDM_SQUARE][size];
+	int type = cdm_routines[routine].type, n = plan->alone[family][type][aspect][size];
 	struct instance *i = plan->setting[n].threads == 1 ? instance_get(n) : NULL;
 	if (!i || i->lib.wide || i->lib.omp_set_threads)
 		return NULL;

@@ -61,9 +61,9 @@ struct cdm_compute_ops {
 	bool (*prepared)(void);
 	/* Opens the libraries for calls on one thread. False: another thread is opening one, ask again. */
 	bool (*small_ready)(void);
-	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes square shapes of a class of work
-	 * (plan.h) best on one thread and on the host's memory. NULL: none. */
-	void *(*small)(int routine, bool cblas, int size);
+	/* The entry point with 32-bit integers, Fortran's or CBLAS's, of the library that computes calls of an aspect and a class of
+	 * work (plan.h) best on one thread and on the host's memory. NULL: none. */
+	void *(*small)(int routine, bool cblas, enum cdm_aspect aspect, int size);
 	/* Flops from which several threads are better for calls of this aspect, and the work is enough for an operation where the
 	 * host's library is reference BLAS. UINT64_MAX: never. */
 	uint64_t (*team_from)(int routine, enum cdm_aspect aspect);
@@ -78,9 +78,9 @@ struct cdm_compute_ops {
 	void (*fork_child)(void);
 };
 
-/* By which reference BLAS is slower than the device's library, at least (4.5 of 38 to 197 GFLOP/s, measured): its calls are worth
- * offloading that much earlier. */
-#define CDM_REFERENCE_SPEED 10
+/* Calls of reference BLAS are worth offloading that much earlier. It computes at 4.5 to 7 GFLOP/s where libraries reach 38 to 197
+ * (measured): a 30th of the crossover's work takes it 5 us or more, and an offloaded call 1 to 2. */
+#define CDM_REFERENCE_SPEED 30
 
 struct cdm_device {
 	const struct cdm_mem_ops *mem;

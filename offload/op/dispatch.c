@@ -110,8 +110,8 @@ static void nothing_offloaded(enum cdm_decline why)
  * two of the call, and although calibration may have met a slow moment. */
 #define FORWARD_REACH 2
 
-/* The calibrated crossover supposes a library as fast as the device's. Reference BLAS is an order of magnitude
- * slower (4.5 of 38 to 197 GFLOP/s, measured), and calls pay that much earlier; levels 1 and 2 pay only then. */
+/* The calibrated crossover supposes a library as fast as the device's. Where it is reference BLAS calls pay much earlier; levels 1 and
+ * 2 pay only then. */
 static void set_crossover(const struct cdm_call *call)
 {
 	bool slow = call && host_is_reference && host_is_reference(call->routine, call->site);

@@ -65,17 +65,31 @@ void cdm_forward_limit(uint64_t flops)
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
-static void fill_row(struct cdm_forward *row, int routine)
+static void fill_functions(struct cdm_forward_row *row, int routine, enum cdm_aspect aspect)
 {
 	for (int size = 0; size < CDM_FORWARD_CLASSES; size++)
 		for (int cblas = 0; cblas < 2; cblas++)
-			row->fn[cblas][size] = cdm_device.compute->small(routine, cblas, size);
+			row->fn[cblas][size] = cdm_device.compute->small(routine, cblas, aspect, size);
+}
+
+static void fill_row(struct cdm_forward *row, int routine)
+{
+	struct cdm_forward_row each[CDM_ASPECTS];
+	bool alike = true;
+
 	row->team_least = UINT64_MAX;
 	for (int aspect = 0; aspect < CDM_ASPECTS; aspect++) {
 		uint64_t from = cdm_device.compute->team_from(routine, (enum cdm_aspect)aspect);
 		row->team_from[aspect] = from;
 		row->team_least = from < row->team_least ? from : row->team_least;
+		fill_functions(&each[aspect], routine, (enum cdm_aspect)aspect);
+		alike = alike && !memcmp(&each[aspect], &each[CDM_SQUARE], sizeof(each[0]));
 	}
+	row->square = each[CDM_SQUARE];
+	struct cdm_forward_row *copy = alike ? NULL : cdm_arena_alloc(sizeof(each));
+	if (copy)
+		memcpy(copy, each, sizeof(each));
+	row->by_aspect = copy;
 }
 
 static struct cdm_forward *make_table(void)

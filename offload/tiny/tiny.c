@@ -120,11 +120,11 @@ static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES
  * A ratio below 1 is mostly that of the 10 ns. Without them, these alone are slower than the library, of all above: gemm with op(A) = A'
  * and op(B) = B' (s 8 128 8 0.6, 8 8 128 0.9; d 8 8 128, 128 16 64 0.8; d 48, 64 0.96), with 8 8 128 (s NN, d TN 0.9), and sgemv with op(A)
  * = A' of up to 4 rows (4 32 0.7). A call that goes on to a library costs more, too. Products keep their ratios up to n = 160
- * (s 1.1, d 1.4, c 1.1, z 1.4); beyond 64 the libraries would use threads. */
+ * (s 1.1, d 1.4, c 1.1, z 1.4), but from 64 (s d), 56 (c) and 54 (z) on two threads of a library may be faster: zgemm 64 13.7 us, 16.3 here. */
 static const struct cdm_tiny_limit avx512_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
 	/*		     s			      d			    c			  z */
-	[CDM_TINY_GEMM]	 = {{4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 262144}},
+	[CDM_TINY_GEMM]	 = {{4, 256, 128, 262144}, {4, 256, 128, 262144}, {4, 256, 128, 175616}, {4, 256, 128, 157464}},
 	[CDM_TINY_GEMV]	 = {{4, 512, 0, 16384},	  {4, 512, 0, 16384},	{4, 512, 0, 16384},    {4, 512, 0, 16384}},
 	[CDM_TINY_SYRK]	 = {{4, 256, 64, 262144}, {4, 256, 64, 262144},	{4, 256, 64, 262144},  {4, 256, 64, 262144}},
 	[CDM_TINY_TRSM]	 = {{4, 256, 32, 8192},	  {4, 256, 32, 8192},	{4, 256, 32, 8192},   {4, 256, 32, 8192}},

@@ -30,6 +30,10 @@ report "$tmp/r.json" 'r["calls"]["forwarded"] == 0' || fail "a thread alone: a l
 echo 'dgemv 1024 1024 1 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/out" || fail "level 2: exit status $?"
 report "$tmp/r.json" 'r["calls"]["offloaded"] + r["calls"]["forwarded"] > 50' || fail "level 2: no library was opened"
 
+# One whose calls the quick look takes for larger than they are: worth offloading, which they are not.
+echo 'dsyrk 1 80 80 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/out" || fail "syrk: exit status $?"
+report "$tmp/r.json" 'r["calls"]["offloaded"] + r["calls"]["forwarded"] > 100' || fail "syrk: no library was opened"
+
 # One whose first product opens the library and whose others, all worth offloading from reference BLAS, are better forwarded. With one
 # thread: where the team begins is the machine's.
 CDM_THREADS=1 "$B/cdm" calibrate --child >"$tmp/choice" || fail "calibration for one thread"
