@@ -145,6 +145,8 @@ static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slo
 	return true;
 }
 
+#define OFFLOAD_COST 3000 /* flops of reference BLAS that take as long as offloading a call, 0.5 to 1 us */
+
 /* A call with a list that is read. Apart, so that other calls pay nothing for it. */
 static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit,
 						   void *original)
@@ -161,9 +163,10 @@ static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, 
 	void *elsewhere = read && visits && work < limit ? forward(self, slot, &q) : NULL;
 	if (elsewhere)
 		return elsewhere;
-	/* Calls that are worth offloading ask, too, while forwarding them would cost less. Large calls of level 2 stay until a library
-	 * has been opened, and count. */
-	bool asks = (work < limit || is_small(slot, work)) && undecided(self, slot, work);
+	/* Small calls ask, those of level 2 at any size: they stay until a library has been opened. So do calls that are offloaded but would
+	 * cost less forwarded, if only by what it takes to offload them. */
+	bool small = is_small(slot, work);
+	bool asks = (small || work < limit) && undecided(self, slot, small ? work : OFFLOAD_COST);
 	return asks ? NULL : stay_if_small(regs, slot, work, original);
 }
 

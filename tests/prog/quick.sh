@@ -39,7 +39,7 @@ report "$tmp/r.json" 'r["calls"]["offloaded"] + r["calls"]["forwarded"] > 100' |
 CDM_THREADS=1 "$B/cdm" calibrate --child >"$tmp/choice" || fail "calibration for one thread"
 CDM_THREADS=1 CDM_REPORT="$tmp/r1.json" LD_PRELOAD=$lib "$B/tests/bench/sweep" <<END >"$tmp/out" || fail "products: exit status $?"
 dgemm 85 85 85 1
-dgemm 50 50 50 400000
+dgemm 70 70 70 400000
 END
 report "$tmp/r1.json" 'r["calls"]["forwarded"] > 5000' || fail "products: not forwarded"
 
