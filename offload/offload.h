@@ -239,8 +239,8 @@ struct cdm_forward_row {
 struct cdm_forward {
 	struct cdm_forward_row square;
 	const struct cdm_forward_row *by_aspect; /* [CDM_ASPECTS]; NULL: all are as square */
-	uint64_t team_from[CDM_ASPECTS];  /* flops from which a call is for several threads */
-	uint64_t team_least;              /* the least of these */
+	uint64_t team_from[CDM_ASPECTS];         /* flops from which a call is for several threads */
+	uint64_t team_least;                     /* the least of these */
 };
 extern struct cdm_forward *_Atomic cdm_forward_table; /* by routine; NULL: nothing is forwarded yet */
 /* Readies forwarding, if all threads' small calls have been worth what that costs now, and introduces the thread to the libraries.
