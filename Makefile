@@ -55,7 +55,7 @@ $B/%.o: %.S Makefile
 $B/shim/gate_look.o $B/shim/quick_read.o $B/shim/quick_tiny.o: CDM_CFLAGS += -mgeneral-regs-only
 
 # Kernels that run only where cdm_tiny_set() has them. No loop becomes a call of memcpy, which others interpose.
-TINY_CFLAGS := -mavx2 -mfma -fno-builtin $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
+TINY_CFLAGS := -mavx2 -mfma -fno-builtin $(if $(findstring -O2,$(CFLAGS)),-Wframe-larger-than=28672) $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 $(patsubst %,$B/offload/tiny/%.o,s d c z): CDM_CFLAGS += $(TINY_CFLAGS)
 $(patsubst %,$B/offload/tiny/%.o,s512 d512 c512 z512): CDM_CFLAGS += $(TINY_CFLAGS) -mavx512f -mavx512bw -mavx512dq -mavx512vl
 

@@ -60,17 +60,6 @@ static bool is_batch(int routine)
 	return shape == CDM_SHAPE_GEMM_BATCH || shape == CDM_SHAPE_GEMM_STRIDED;
 }
 
-/* The quick look had thought that it was larger, so that it has not counted for those that stay (gate_look.c). */
-static void count_small(const struct cdm_slot *slot, double flops)
-{
-	struct cdm_caller *self = cdm_caller_self;
-
-	if (!self || !(slot->flags & CDM_SLOT_QUICK))
-		return;
-	uint64_t work = atomic_load_explicit(&self->work, memory_order_relaxed) + (uint64_t)flops;
-	atomic_store_explicit(&self->work, work, memory_order_relaxed);
-}
-
 /* True: done. False: the original is to run, which f->timed says how. */
 static bool offload(struct cdm_frame *f)
 {
@@ -87,7 +76,6 @@ static bool offload(struct cdm_frame *f)
 	}
 	if (g.call.flops < (double)atomic_load_explicit(&cdm_min_work[g.call.level], memory_order_relaxed)) {
 		cdm_call_stays(routine, CDM_STAY_SMALL);
-		count_small(f->slot, g.call.flops);
 		return false;
 	}
 	cdm_inside++;

@@ -220,7 +220,7 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 
 static inline bool rank_legal(struct cdm_quick *q, bool complex, bool hermitian)
 {
-	q->work = product(q->n, q->n, q->k);
+	q->work = (product(q->n, q->n, q->k) + 1) / 2; /* of a square: blas_shapes.h says at most */
 	return is_uplo(q->uplo) && rank_transpose(q->trans, complex, hermitian) && is_extent(q->n) && is_extent(q->k) &&
 	       q->lda >= (q->trans == 'N' ? q->n : q->k) && q->ldc >= q->n;
 }

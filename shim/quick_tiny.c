@@ -100,7 +100,7 @@ static struct limit *set_limit(const struct cdm_tiny_set *set, int routine, enum
 	bool elements = kernel == CDM_TINY_TRSM || kernel == CDM_TINY_GETRF;
 	struct limit *l = &limits[routine];
 
-	l->work = elements ? from->work : from->work * coef;
+	l->work = elements ? from->work : kernel == CDM_TINY_SYRK ? from->work * coef / 2 : from->work * coef;
 	l->from = from->from;
 	l->more = from->to - from->from;
 	l->order = from->order;

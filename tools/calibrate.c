@@ -380,7 +380,8 @@ static void print_table(void)
 	for (int i = 0; i < cal.nconfigs; i++) {
 		const struct contender *c = &cal.configs[i];
 		if (c->error) {
-			printf("  %-42s %s: %s\n", c->m.library, c->m.asked, strerror(-c->error));
+			printf("  %-42s %s: %s\n", c->m.library, c->m.asked,
+			       c->error == -EDOM ? "its results are wrong, not used" : strerror(-c->error));
 			continue;
 		}
 		printf("%s %-42s", c == cal.best ? "*" : " ", c->m.name);

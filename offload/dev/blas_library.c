@@ -11,6 +11,7 @@
 #include "offload/base/arena.h"
 #include "offload/base/log.h"
 #include "offload/base/sys.h"
+#include "offload/dev/blas_check.h"
 
 /* The address sanitizer ends the process at a deep-binding dlopen and knows one C library only. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -335,8 +336,10 @@ int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *co
 		identify(&l);
 		keep_past_exit(&l);
 		cdm_blas_set_threads(&l, threads);
-		*lib = l;
+		ret = cdm_blas_adds_up(&l) ? 0 : -EDOM;
 	}
+	if (!ret)
+		*lib = l;
 	cdm_sys_unblock(&mask);
 	return ret;
 }

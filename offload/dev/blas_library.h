@@ -43,7 +43,7 @@ struct cdm_blas_library {
 };
 
 /* Opens path with at most threads threads; core: OpenBLAS core type to ask for, or "". Fills *lib on success only.
- * -ELIBACC: the file cannot be loaded; -ELIBBAD: it has no dgemm. Not to be called by two threads at once; the library is never closed. */
+ * -ELIBACC: the file cannot be loaded; -ELIBBAD: it has no dgemm; -EDOM: it is known to compute wrong (blas_check.h). Not to be called by two threads at once; the library is never closed. */
 int cdm_blas_open(struct cdm_blas_library *lib, const char *path, const char *core, int threads);
 /* The Fortran entry point of a routine ("dgemm"), or NULL. */
 void *cdm_blas_entry(const struct cdm_blas_library *lib, const char *routine);

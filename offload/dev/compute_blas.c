@@ -146,6 +146,21 @@ static int open_choice(const struct cdm_choice *c, bool measured)
 	return 0;
 }
 
+/* Without a measurement: with the library's own core type, or the CPU's first one where that is known to be wrong. */
+static int open_guess(const struct cdm_blas_file *file)
+{
+	const char *types[8];
+	struct cdm_choice c;
+
+	cdm_calibrate_guess(file, threads_asked(), &c);
+	int ret = open_choice(&c, false);
+	if (ret != -EDOM || !cdm_blas_is_openblas(file->path) || cdm_blas_core_types(types, 8) < 1)
+		return ret;
+	for (int i = 0; i < c.plan.settings; i++)
+		cdm_fmt(c.plan.setting[i].core, sizeof(c.plan.setting[i].core), "%s", types[0]);
+	return open_choice(&c, false);
+}
+
 /* The best of the libraries that match want, whether or not they can be measured. */
 static int open_best(const char *want)
 {
@@ -158,11 +173,9 @@ static int open_best(const char *want)
 	int ret = cdm_calibrate(list, n, want, threads_asked(), &c);
 	if (!ret && !open_choice(&c, true))
 		return 0;
-	for (int i = 0; i < n; i++) {
-		cdm_calibrate_guess(&list[i], threads_asked(), &c);
-		if (!open_choice(&c, false))
+	for (int i = 0; i < n; i++)
+		if (!open_guess(&list[i]))
 			return 0;
-	}
 	return -ENOENT;
 }
 

@@ -19,7 +19,7 @@
 #define WORTH_ASKING 15000000u
 #define WORTH_MEASURING 20000000000u
 #define PATIENCE_NS 100000000u
-#define BEFORE_OPEN 700000 /* the limit, before it is measured */
+#define BEFORE_OPEN 1500000 /* the limit, before it is measured: all that is computed at once (offload/tiny) */
 
 _Atomic uint64_t cdm_quick_limit;
 _Atomic uint64_t cdm_forward_ask = WORTH_OPENING;

@@ -150,8 +150,13 @@ static __attribute__((noinline)) void scale(E *c, ptrdiff_t ldc, int rows, int c
 
 /* Room for a panel's rows of op(A), where it is not A. Few calls need the larger one's stack. */
 #define PACKED_SHORT (PANEL_ROWS * CAP)
-#define LONG_PANEL (REGISTERS == 16 ? PANEL_MAX : 2)
-#define PACKED_LONG (LONG_PANEL * VL * CDM_TINY_LONG)
+#define PACKED_LONG ((REGISTERS == 16 ? PANEL_MAX : 1) * VL * CDM_TINY_LONG)
+
+/* Vectors of a panel for which there is room, with k columns. */
+FN int long_panel(int k)
+{
+	return REGISTERS == 16 ? PANEL_MAX : k <= CDM_TINY_LONG / 2 ? 2 : 1;
+}
 
 /* The panel of op(A) from row i on; packed is null where op(A) is A. */
 FN void panel_of(struct product *g, const E *a, ptrdiff_t lda, int i, int P, int rows, E *packed)
@@ -191,7 +196,7 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 {
 	E packed[PACKED_LONG];
 
-	gemm_panels(g, m, n, a, lda, c, ldc, packed, LONG_PANEL);
+	gemm_panels(g, m, n, a, lda, c, ldc, packed, long_panel(g->k));
 }
 
 void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
@@ -291,12 +296,13 @@ struct rank {
 	ptrdiff_t ldc;
 };
 
-FN void rank_panels(struct rank *r, E *packed)
+/* In panels of `most` vectors at most. */
+FN void rank_panels(struct rank *r, E *packed, int most)
 {
 	struct product *g = &r->g;
 
 	for (int i = 0, rows; i < r->n; i += rows) {
-		int P = rank_vectors(vectors_of(r->n - i)), first, beside;
+		int P = min_(rank_vectors(vectors_of(r->n - i)), most), first, beside;
 		E *c = r->c + i;
 
 		rows = min_(P * VL, r->n - i);
@@ -315,14 +321,14 @@ static __attribute__((noinline)) void rank_packed(struct rank *r)
 {
 	E packed[RANK_ROWS * CAP];
 
-	rank_panels(r, packed);
+	rank_panels(r, packed, RANK_PANEL);
 }
 
 static __attribute__((noinline)) void rank_packed_long(struct rank *r)
 {
-	E packed[RANK_ROWS * CDM_TINY_LONG];
+	E packed[PACKED_LONG];
 
-	rank_panels(r, packed);
+	rank_panels(r, packed, long_panel(r->g.k));
 }
 
 FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta, E *c,
@@ -348,7 +354,7 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 	if (e_is0(alpha))
 		scale_triangle(c, ldc, n, lower, hermitian, beta);
 	else if (!trans)
-		rank_panels(&r, NULL);
+		rank_panels(&r, NULL, RANK_PANEL);
 	else if (k <= CAP)
 		rank_packed(&r);
 	else

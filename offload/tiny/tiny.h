@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Largest dimensions. They bound the stack that is used: 28 KiB, or 36 by AVX-512. */
+/* Largest dimensions. They bound the stack that is used: 28 KiB. */
 #define CDM_TINY_ORDER 32   /* of a triangle that is solved with or factored, and of the rows that getrf eliminates */
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for */

@@ -73,12 +73,15 @@ def compare(table, arrangement, work, settings, seconds, rounds):
                 raise RuntimeError("callers with libcdm failed")
             if got is None:  # OpenBLAS 0.3.21 with several threads and callers does hang now and then
                 table.text(f"{arrangement[0]}, {work[0]} {work[1]}: {s.label} failed or hung")
-            (ours if s is None else theirs[s]).append(got or 0)
+            (ours if s is None else theirs[s]).append(got)
     if not finalists:
         raise RuntimeError("no library by hand to compare with")
-    best = max(finalists, key=lambda s: statistics.median(theirs[s]))
+    done = {s: statistics.median(g for g in theirs[s] if g) for s in finalists if any(theirs[s])}
+    if not done:
+        raise RuntimeError("every arrangement by hand failed")
+    best = max(done, key=done.get)
     ratios = [a / b for a, b in zip(ours, theirs[best]) if b]
-    gflops = dict(libcdm=statistics.median(ours), **{s.label: statistics.median(theirs[s]) for s in finalists})
+    gflops = dict(libcdm=statistics.median(ours), **{s.label: done[s] for s in done})
     return dict(arrangement=arrangement[0], routine=work[0], n=work[1], best=best.label, ratio=statistics.median(ratios),
                 spread=spread(ratios), gflops=gflops, tried={s.label: tried[s] for s in settings})
 
