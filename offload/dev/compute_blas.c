@@ -146,7 +146,7 @@ static int open_choice(const struct cdm_choice *c, bool measured)
 	return 0;
 }
 
-/* Without a measurement: with the library's own core type, or the CPU's first one where that is known to be wrong. */
+/* Without a measurement: with the library's own core type, or the best of the CPU's that is not known to be wrong. */
 static int open_guess(const struct cdm_blas_file *file)
 {
 	const char *types[8];
@@ -154,11 +154,13 @@ static int open_guess(const struct cdm_blas_file *file)
 
 	cdm_calibrate_guess(file, threads_asked(), &c);
 	int ret = open_choice(&c, false);
-	if (ret != -EDOM || !cdm_blas_is_openblas(file->path) || cdm_blas_core_types(types, 8) < 1)
-		return ret;
-	for (int i = 0; i < c.plan.settings; i++)
-		cdm_fmt(c.plan.setting[i].core, sizeof(c.plan.setting[i].core), "%s", types[0]);
-	return open_choice(&c, false);
+	int n = ret == -EDOM && cdm_blas_is_openblas(file->path) ? cdm_blas_core_types(types, 8) : 0;
+	for (int t = 0; ret == -EDOM && t < n; t++) {
+		for (int i = 0; i < c.plan.settings; i++)
+			cdm_fmt(c.plan.setting[i].core, sizeof(c.plan.setting[i].core), "%s", types[t]);
+		ret = open_choice(&c, false);
+	}
+	return ret;
 }
 
 /* The best of the libraries that match want, whether or not they can be measured. */
