@@ -146,23 +146,6 @@ static int open_choice(const struct cdm_choice *c, bool measured)
 	return 0;
 }
 
-/* Without a measurement: with the library's own core type, or the best of the CPU's that is not known to be wrong. */
-static int open_guess(const struct cdm_blas_file *file)
-{
-	const char *types[8];
-	struct cdm_choice c;
-
-	cdm_calibrate_guess(file, threads_asked(), &c);
-	int ret = open_choice(&c, false);
-	int n = ret == -EDOM && cdm_blas_is_openblas(file->path) ? cdm_blas_core_types(types, 8) : 0;
-	for (int t = 0; ret == -EDOM && t < n; t++) {
-		for (int i = 0; i < c.plan.settings; i++)
-			cdm_fmt(c.plan.setting[i].core, sizeof(c.plan.setting[i].core), "%s", types[t]);
-		ret = open_choice(&c, false);
-	}
-	return ret;
-}
-
 /* The best of the libraries that match want, whether or not they can be measured. */
 static int open_best(const char *want)
 {
@@ -175,9 +158,11 @@ static int open_best(const char *want)
 	int ret = cdm_calibrate(list, n, want, threads_asked(), &c);
 	if (!ret && !open_choice(&c, true))
 		return 0;
-	for (int i = 0; i < n; i++)
-		if (!open_guess(&list[i]))
+	for (int i = 0; i < n; i++) {
+		cdm_calibrate_guess(&list[i], threads_asked(), &c);
+		if (!open_choice(&c, false))
 			return 0;
+	}
 	return -ENOENT;
 }
 
