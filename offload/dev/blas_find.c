@@ -291,8 +291,8 @@ int cdm_blas_core_types(const char **types, int max)
 	types[n++] = (name)
 	unsigned cpu = cdm_cpu(), amd = cpu & CDM_CPU_AMD, avx2 = cpu & CDM_CPU_AVX2;
 
-	TYPE("SkylakeX",
-	     cpu & CDM_CPU_AVX512); /* first: the next two may be wrong (blas_check.c), and have the same kernels else */
+	/* First: the next two may be wrong (blas_check.c), and have the same kernels else. */
+	TYPE("SkylakeX", cpu & CDM_CPU_AVX512);
 	TYPE("SapphireRapids", cpu & CDM_CPU_BF16 && !amd);
 	TYPE("Cooperlake", cpu & CDM_CPU_BF16);
 	TYPE("Zen", avx2 && amd);

@@ -157,8 +157,3 @@ const struct cdm_tiny_set *cdm_tiny_set(int i)
 			return sets[s];
 	return NULL;
 }
-
-bool cdm_tiny_usable(void)
-{
-	return cdm_tiny_set(0);
-}

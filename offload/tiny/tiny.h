@@ -87,6 +87,3 @@ struct cdm_tiny_set {
 
 /* Those that this CPU can run, the best one first; null beyond the last. */
 const struct cdm_tiny_set *cdm_tiny_set(int i);
-
-/* There is one. */
-bool cdm_tiny_usable(void);

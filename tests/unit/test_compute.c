@@ -17,8 +17,6 @@
 
 #include "offload/base/config.h"
 #include "offload/base/lock.h"
-#include "offload/dev/blas_find.h"
-#include "offload/dev/blas_library.h"
 #include "offload/dev/dev.h"
 #include "shim/gate.h"
 
@@ -524,27 +522,6 @@ Test(compute, nothing_to_notice)
 	cr_assert_gt(cdm_compute_blas.crossover(), 1e3);
 	cr_assert_lt(cdm_compute_blas.crossover(), 1e9);
 	cr_assert_gt(strlen(cdm_compute_blas.describe()), 8);
-}
-
-/* OpenBLAS 0.3.21's scasum is wrong with the core type Cooperlake: it must not be opened with that. */
-Test(compute, what_is_open_adds_up)
-{
-	static const char *const cores[] = {"SkylakeX", "Cooperlake", "Haswell", "Zen", ""};
-	struct cdm_blas_file list[CDM_BLAS_MAX];
-	int n = cdm_blas_find("openblas", list, CDM_BLAS_MAX), open = 0;
-
-	for (size_t i = 0; n > 0 && i < sizeof(cores) / sizeof(*cores); i++) {
-		struct cdm_blas_library lib;
-		if (cdm_blas_open(&lib, list[0].path, cores[i], 1))
-			continue;
-		float x[90], (*scasum)(const int64_t *, const float *, const int64_t *) = (float (*)(
-				     const int64_t *, const float *, const int64_t *))cdm_blas_entry(&lib, "scasum");
-		for (int k = 0; k < 90; k++)
-			x[k] = k & 1 ? -1 : 1;
-		cr_assert_eq(scasum(&(int64_t){45}, x, &(int64_t){1}), 90, "core type %s", lib.core);
-		open++;
-	}
-	cr_assert(n <= 0 || open > 0, "no core type is right");
 }
 
 Test(compute, forced_library_that_does_not_exist)

@@ -69,7 +69,7 @@ static inline void start(void)
 
 	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 	printf("CDM_TEST_SEED=%llu\n", (unsigned long long)seed);
-	if (!cdm_tiny_usable())
+	if (!cdm_tiny_set(0))
 		cr_skip_test("this CPU lacks AVX2 or FMA");
 }
 
