@@ -191,7 +191,8 @@ struct cdm_call {
 	char letter[CDM_MAX_ARGS];
 	struct cdm_operand op[CDM_MAX_OPERANDS];
 	double flops;
-	const void *site; /* return address in the program */
+	const void *site;   /* return address in the program */
+	uint64_t device_ns; /* that it took on the device, which sets it */
 	union {
 		float s;
 		double d;

@@ -263,8 +263,10 @@ static struct instance *choose(const struct cdm_call *c, int setting)
 static int run_in(struct instance *i, struct cdm_call *c)
 {
 	int entered = cdm_blas_enter(&i->lib);
+	uint64_t begun = cdm_now_ns();
 	int ret = cdm_fortran_call(i->entry[c->routine], c, i->lib.wide);
 
+	c->device_ns = cdm_now_ns() - begun;
 	cdm_blas_leave(&i->lib, entered);
 	cdm_count(&i->calls, 1);
 	return ret;
@@ -314,11 +316,11 @@ static int run_planned(struct cdm_call *c)
 	else if (i->lib.most > 1 && seat.threads != i->lib.threads)
 		cdm_blas_set_threads(&i->lib, seat.threads);
 	bool exclusive = i && (seat.threads > 1 || i->lib.most == 1);
-	if (exclusive)
+	if (exclusive || cdm_team_insist(&seat)) {
 		cdm_team_begin(&seat, c->flops);
-	if (exclusive || cdm_team_insist(&seat))
 		ret = run_in(i ? i : &blas.instance[0], c);
-	cdm_team_leave(&seat);
+	}
+	cdm_team_leave(&seat, c->device_ns);
 	return ret;
 }
 

@@ -7,6 +7,11 @@ int cdm_fit_threads(const struct cdm_fit *fit, int want)
 	return n > 1 ? n : 1;
 }
 
+bool cdm_fit_at_rest(const struct cdm_fit *fit)
+{
+	return !fit->halvings && !fit->strikes && !fit->patience;
+}
+
 static void shrink(struct cdm_fit *fit, int want)
 {
 	fit->strikes = fit->calls = 0;

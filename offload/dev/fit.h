@@ -1,7 +1,8 @@
 /* How many threads pay while others use the CPUs, too: other programs, or the program's own threads.
  *
  * A team waits for its slowest member. So when the calling thread finds that it was kept from its CPU for a good part of a
- * long call, or that a call took several times as long as its like have taken before (a member was kept from its CPU, and the
+ * call, that it has given it away time and again in a call (it waited for a member that had none, and yielded), or that a
+ * call took several times as long as its like have taken before (a member was kept from its CPU, and the
  * others span), the next calls get half the threads; after a while without that, twice as many are tried again, and the while
  * becomes longer each time that this fails. It is time spent in calls, more of it than the kernel leaves to a thread at a turn: where
  * threads outnumber the CPUs no such while passes. Pure; no locks, clocks or system calls: the caller measures.
@@ -35,6 +36,8 @@ enum cdm_fit_seen {
 
 /* Of want threads, those that pay now: 1 to want. */
 int cdm_fit_threads(const struct cdm_fit *fit, int want);
+/* Nothing disturbs the calls, nor has lately: one more that is calm changes nothing. */
+bool cdm_fit_at_rest(const struct cdm_fit *fit);
 /* A call that wanted so many threads has ended after wall ns. */
 void cdm_fit_observe(struct cdm_fit *fit, int want, enum cdm_fit_seen seen, uint64_t wall);
 /* Whether a thread that had a CPU for cpu of wall ns was kept from it. */

@@ -1,6 +1,7 @@
 #include "offload/dev/team.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "offload/base/config.h"
@@ -9,9 +10,9 @@
 #include "offload/dev/cpus.h"
 #include "offload/dev/fit.h"
 
-#define WATCHED 2e6      /* flops: some 20 us at least, 200 times what the clock costs */
-#define WATCHED_CPU 20e6 /* the same for the thread's clock, a system call */
-#define LONG 500e6       /* order 630, 9 MiB of operands */
+/* Where threads outnumber the CPUs, each loses its own more often than once in this time. */
+#define SENT_AWAY_NS 30000000u
+#define LONG 500e6 /* order 630, 9 MiB of operands */
 #define PATIENCE_NS 10000000000u
 
 static cdm_lock team;
@@ -22,8 +23,11 @@ static _Atomic int left;          /* that have ended */
 static __thread bool has_turn;
 static _Atomic bool lost; /* whoever has the team has kept it for so long that he may have left by longjmp */
 static struct cdm_fit fit;
-static float pace[2][CDM_TEAM_KINDS]; /* of calls that were alone; that had the team */
-static cdm_lock fit_lock;             /* guards both */
+static cdm_lock fit_lock;                  /* guards it */
+static _Atomic int halvings;               /* fit's, for those without the lock */
+static _Atomic bool uneasy;                /* fit is not at rest */
+static _Atomic float pace[CDM_TEAM_KINDS]; /* of calls that had the team */
+static __thread bool settled;              /* nothing has been in the way of the thread's last calls with the team */
 
 static uint64_t cpu_ns(void)
 {
@@ -33,12 +37,29 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* How often the calling thread has lost its CPU to others. A system call of 0.2 us. */
+static long times_sent_away(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) ? 0 : u.ru_nivcsw;
+}
+
+/* Whether it has since the last time that this was asked, and not just once in a while, for a call of so many ns. */
+static bool was_sent_away(uint64_t wall)
+{
+	static __thread long known;
+	long now = times_sent_away(), times = now - known;
+
+	known = now;
+	return times > 0 && (uint64_t)times >= wall / SENT_AWAY_NS;
+}
+
 static int fitting(int want)
 {
-	cdm_lock_take(&fit_lock);
-	int n = cdm_fit_threads(&fit, want);
-	cdm_lock_drop(&fit_lock);
-	return n;
+	struct cdm_fit now = {.halvings = atomic_load_explicit(&halvings, memory_order_relaxed)};
+
+	return cdm_fit_threads(&now, want);
 }
 
 /* The calling thread's; asked for anew every so many calls, as a system call is a tenth of what a small operation costs. */
@@ -149,13 +170,16 @@ void cdm_team_enter(struct cdm_seat *seat, int want, int kind)
 
 void cdm_team_begin(struct cdm_seat *seat, double flops)
 {
-	if (seat->want < 2 || flops < WATCHED)
+	if (seat->want < 2 || seat->insisted) /* the time of a call that has insisted would tell nothing */
 		return;
 	if (seat->threads == 1 && flops >= LONG)
 		take_turn(seat->want);
 	seat->flops = flops;
-	seat->wall = cdm_now_ns();
-	seat->cpu = flops >= WATCHED_CPU ? cpu_ns() : 0;
+	seat->sampled = seat->threads > 1 && !settled;
+	if (!seat->sampled)
+		return;
+	seat->away = times_sent_away();
+	seat->cpu = cpu_ns();
 }
 
 bool cdm_team_insist(struct cdm_seat *seat)
@@ -164,29 +188,58 @@ bool cdm_team_insist(struct cdm_seat *seat)
 		return seat->threads > 1;
 	atomic_fetch_sub(&alone, 1);
 	seat->insisted = true;
-	seat->flops = 0; /* its time would tell nothing */
 	return true;
 }
 
-static void observe(const struct cdm_seat *seat)
+/* The caller was kept from its CPU; or it spins, and hands the CPU to and fro, as a member of the team gets none. */
+static bool was_disturbed(const struct cdm_seat *seat, uint64_t wall)
 {
-	uint64_t wall = cdm_now_ns() - seat->wall;
-	bool team = seat->threads > 1, starved = seat->cpu && cdm_fit_starved(wall, cpu_ns() - seat->cpu);
+	uint64_t times = (uint64_t)(times_sent_away() - seat->away);
 
+	return cdm_fit_starved(wall, cpu_ns() - seat->cpu) || (times > 0 && times >= wall / CDM_FIT_TURN);
+}
+
+/* Of a call with the team. To know what a thread has had of its CPU takes two system calls at either end, and to read its clock settles
+ * the kernel's account: a turn on the CPU that is over ends there, not at the next tick. Shorter turns, colder caches: 32 threads on
+ * 2 CPUs that ask in every call lose 5 % (dgemm of order 256). So it is asked after a call that gives cause to. */
+static enum cdm_fit_seen team_seen(const struct cdm_seat *seat, uint64_t wall)
+{
+	_Atomic float *best = &pace[seat->kind];
+	float known = atomic_load_explicit(best, memory_order_relaxed);
+	bool slow = cdm_fit_slow(&known, seat->flops, wall), disturbed = seat->sampled && was_disturbed(seat, wall);
+
+	atomic_store_explicit(best, known, memory_order_relaxed);
+	settled = !disturbed && !(wall > CDM_FIT_TURN && was_sent_away(wall));
+	return disturbed || slow ? CDM_FIT_DISTURBED : CDM_FIT_CALM;
+}
+
+static enum cdm_fit_seen alone_seen(uint64_t wall)
+{
+	return wall > CDM_FIT_TURN && was_sent_away(wall) ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
+}
+
+static void tell(enum cdm_fit_seen seen, int want, uint64_t wall)
+{
 	if (!cdm_lock_try(&fit_lock))
 		return;
-	float *best = &pace[team][seat->kind];
-	bool slow =
-		cdm_fit_slow(best, seat->flops, wall) && (team || (double)wall - *best * seat->flops > CDM_FIT_TURN);
-	enum cdm_fit_seen seen = starved || (slow && team) ? CDM_FIT_DISTURBED : slow ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
-	cdm_fit_observe(&fit, seat->want, seen, wall);
+	cdm_fit_observe(&fit, want, seen, wall);
+	atomic_store_explicit(&halvings, fit.halvings, memory_order_relaxed);
+	atomic_store_explicit(&uneasy, !cdm_fit_at_rest(&fit), memory_order_relaxed);
 	cdm_lock_drop(&fit_lock);
 }
 
-void cdm_team_leave(const struct cdm_seat *seat)
+static void observe(const struct cdm_seat *seat, uint64_t wall)
+{
+	enum cdm_fit_seen seen = seat->threads > 1 ? team_seen(seat, wall) : alone_seen(wall);
+
+	if (seen != CDM_FIT_CALM || atomic_load_explicit(&uneasy, memory_order_relaxed))
+		tell(seen, seat->want, wall);
+}
+
+void cdm_team_leave(const struct cdm_seat *seat, uint64_t wall)
 {
 	if (seat->flops > 0)
-		observe(seat);
+		observe(seat, wall);
 	drop_turn();
 	if (seat->threads > 1 || seat->insisted)
 		drop_team();

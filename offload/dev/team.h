@@ -20,23 +20,26 @@
 #include "offload/dev/plan.h"
 
 struct cdm_seat {
-	int want, threads;  /* threads > 1: the team is the caller's */
-	bool insisted;      /* the team is the caller's, with the threads that its library has at the moment */
-	int kind;           /* of call: those of one kind have one pace */
-	double flops;       /* of the call; 0: too few to be watched */
-	uint64_t wall, cpu; /* when it began, ns; cpu is 0 for calls too short for its clock */
+	int want, threads; /* threads > 1: the team is the caller's */
+	bool insisted;     /* the team is the caller's, with the threads that its library has at the moment */
+	int kind;          /* of call: those of one kind have one pace */
+	double flops;      /* of the call; 0: it is not watched */
+	bool sampled;      /* when it began: */
+	uint64_t cpu;      /* the thread's time on a CPU, ns */
+	long away;         /* and how often it had lost it */
 };
 
 #define CDM_TEAM_KINDS (CDM_MAX_ROUTINES * CDM_CLASSES * CDM_ASPECTS)
 
 /* want: the threads that would be best with the machine to oneself. kind: 0 to CDM_TEAM_KINDS - 1. */
 void cdm_team_enter(struct cdm_seat *seat, int want, int kind);
+/* Gets the team for a caller who has one thread, but no other library than the team's. False: it cannot be had. */
+bool cdm_team_insist(struct cdm_seat *seat);
 /* The call begins now, or when it is its turn: those that are long, and alone, are at most `want` at once. Nothing but computing comes
  * between this and cdm_team_leave(). */
 void cdm_team_begin(struct cdm_seat *seat, double flops);
-/* Gets the team for a caller who has one thread, but no other library than the team's. False: it cannot be had. */
-bool cdm_team_insist(struct cdm_seat *seat);
-void cdm_team_leave(const struct cdm_seat *seat);
+/* wall: ns that it has taken; whatever it is when the call has not begun. */
+void cdm_team_leave(const struct cdm_seat *seat, uint64_t wall);
 /* Fork child: nobody computes. */
 void cdm_team_child(void);
 

@@ -79,9 +79,12 @@ Test(fit, undisturbed_calls_keep_all_threads)
 
 	calls(&fit, 1000, 8, 0.99);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 8);
+	cr_assert(cdm_fit_at_rest(&fit));
 	calls(&fit, 1, 8, 0.2); /* one bad call is nothing */
+	cr_assert(!cdm_fit_at_rest(&fit));
 	calls(&fit, 1, 8, 0.99);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 8);
+	cr_assert(cdm_fit_at_rest(&fit));
 }
 
 Test(fit, starved_teams_shrink_and_come_back)
@@ -95,8 +98,12 @@ Test(fit, starved_teams_shrink_and_come_back)
 	calls(&fit, 200, 8, 0.5);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 1);
 	cr_assert_eq(cdm_fit_threads(&fit, 0), 1);
+	cr_assert(!cdm_fit_at_rest(&fit));
 	calls(&fit, 3 * CDM_FIT_PATIENCE_MAX / 1000000, 8, 1);
 	cr_assert_eq(cdm_fit_threads(&fit, 8), 8);
+	cr_assert(!cdm_fit_at_rest(&fit)); /* all threads on trial */
+	calls(&fit, CDM_FIT_PATIENCE_MAX / 1000000, 8, 1);
+	cr_assert(cdm_fit_at_rest(&fit));
 }
 
 Test(fit, patience_grows_with_each_failure)

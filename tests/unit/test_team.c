@@ -58,7 +58,7 @@ static void *long_calls(void *unused)
 			;
 		nanosleep(&nap, NULL);
 		atomic_fetch_sub(&inside, 1);
-		cdm_team_leave(&seat);
+		cdm_team_leave(&seat, 0);
 		atomic_fetch_add(&done, 1);
 	}
 	return unused;
@@ -94,7 +94,7 @@ static void *hold(void *arg)
 	begin(&seat, LONG_FLOPS);
 	sem_post(&h->begun);
 	sem_wait(&h->end);
-	cdm_team_leave(&seat);
+	cdm_team_leave(&seat, 0);
 	return NULL;
 }
 
@@ -139,10 +139,10 @@ Test(team, short_calls_wait_for_nobody)
 
 	start_holders(h);
 	begin(&seat, SHORT_FLOPS);
-	cdm_team_leave(&seat);
+	cdm_team_leave(&seat, 0);
 	end_holders(h);
 	begin(&seat, LONG_FLOPS);
-	cdm_team_leave(&seat);
+	cdm_team_leave(&seat, 0);
 }
 
 /* By longjmp. */
@@ -156,7 +156,7 @@ Test(team, a_turn_that_was_left_ends_with_the_next_call)
 	start_holder(&h[0]);
 	end_holder(&h[0]);
 	begin(&seat, SHORT_FLOPS);
-	cdm_team_leave(&seat);
+	cdm_team_leave(&seat, 0);
 	start_holders(h);
 	end_holders(h);
 }
