@@ -138,16 +138,28 @@ static void copy_slot(struct cdm_slot *to, const struct cdm_slot *from)
 			      memory_order_release);
 }
 
+/* What the slot keeps itself, without the lock: if it is filled anew meanwhile, after a library has been unloaded, its original was
+ * another one before the copy, or is after it. */
+static bool recall_first(const struct cdm_slot *slot, uintptr_t site, struct cdm_slot *found)
+{
+	void *original = atomic_load_explicit(&slot->original, memory_order_acquire);
+
+	if (!original || !covers(slot, site))
+		return false;
+	copy_slot(found, slot);
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&found->original, memory_order_relaxed) == original &&
+	       atomic_load_explicit(&slot->original, memory_order_relaxed) == original && covers(found, site);
+}
+
 static bool recall(struct cdm_slot *slot, uintptr_t site, struct cdm_slot *found)
 {
 	bool hit = false;
 
+	if (recall_first(slot, site, found))
+		return true;
 	if (!cdm_lock_try(&lock))
 		return false;
-	if (atomic_load_explicit(&slot->original, memory_order_relaxed) && covers(slot, site)) {
-		copy_slot(found, slot);
-		hit = true;
-	}
 	for (unsigned i = kept_of(slot), end = i + WAYS; i < end && !hit; i++)
 		if (kept[i].slot == slot && covers(&kept[i].found, site)) {
 			copy_slot(found, &kept[i].found);

@@ -13,10 +13,9 @@ const char *const cdm_decline_text[CDM_DECLINE_COUNT] = {CDM_DECLINE_REASONS(X)}
 struct cdm_stats cdm_stats;
 _Atomic int cdm_stays_kind;
 enum cdm_decline cdm_stays_reason = CDM_DECLINE_NO_DEVICE;
-__thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
 __thread struct cdm_caller *cdm_caller_self __attribute__((tls_model("initial-exec")));
 
-static _Atomic int threads; /* numbers drawn */
+static _Atomic int threads; /* that have drawn a caller */
 
 /* The callers that there have been. */
 static int callers(void)
@@ -25,50 +24,69 @@ static int callers(void)
 	return n >= 0 && n < CDM_CALLERS ? n : CDM_CALLERS;
 }
 
-int cdm_shard_draw(void)
+struct cdm_caller *cdm_caller_draw(void)
 {
-	int n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-	bool own = n > 0 && n < CDM_CALLERS;
+	int n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+	bool own = n >= 0 && n < CDM_CALLERS - 1;
 
 	cdm_stats.caller[CDM_CALLERS - 1].shared = true;
-	cdm_shard_index = own ? n : CDM_CALLERS;
-	cdm_caller_self = &cdm_stats.caller[cdm_shard_index - 1];
-	return cdm_shard_index;
+	cdm_caller_self = &cdm_stats.caller[own ? n : CDM_CALLERS - 1];
+	return cdm_caller_self;
 }
+
+/* offset: of a counter in struct cdm_caller. */
+static uint64_t sum_of(size_t offset)
+{
+	uint64_t sum = 0;
+	for (int i = 0; i < callers(); i++)
+		sum += cdm_counted((const cdm_counter *)((const char *)&cdm_stats.caller[i] + offset));
+	return sum;
+}
+#define SUM(member) sum_of(offsetof(struct cdm_caller, member))
 
 uint64_t cdm_stats_seen(int routine)
 {
 	uint64_t sum = 0;
-	for (int i = 0; i < CDM_STAT_SHARDS; i++)
-		sum += cdm_counted(&cdm_stats.shard[i].seen[routine]);
-	for (int i = 0; i < callers(); i++)
-		for (int kind = 0; kind < CDM_STAYS_KINDS; kind++)
-			sum += cdm_counted(&cdm_stats.caller[i].n[kind][routine]);
+	for (int kind = 0; kind < CDM_CALLS_KINDS; kind++)
+		sum += SUM(n[kind][routine]);
 	return sum;
 }
 
 uint64_t cdm_stats_stays(int kind)
 {
 	uint64_t sum = 0;
-	for (int i = 0; i < callers(); i++)
-		for (int r = 0; r < CDM_MAX_ROUTINES; r++)
-			sum += cdm_counted(&cdm_stats.caller[i].n[kind][r]);
+	for (int r = 0; r < CDM_MAX_ROUTINES; r++)
+		sum += SUM(n[kind][r]);
 	return sum;
+}
+
+void cdm_stats_routine(struct cdm_routine_stats *sum, int routine)
+{
+	sum->offloaded = SUM(routine[routine].offloaded);
+	sum->device_ns = SUM(routine[routine].device_ns);
+	sum->move_ns = SUM(routine[routine].move_ns);
+	sum->host_ns = SUM(routine[routine].host_ns);
+	sum->kiloflop = SUM(routine[routine].kiloflop);
+}
+
+uint64_t cdm_stats_reused(void)
+{
+	return SUM(reused);
+}
+
+uint64_t cdm_stats_in_place(void)
+{
+	return SUM(in_place);
 }
 
 uint64_t cdm_callers_work(void)
 {
-	uint64_t sum = 0;
-	for (int i = 0; i < callers(); i++)
-		sum += cdm_counted(&cdm_stats.caller[i].work);
-	return sum;
+	return SUM(work);
 }
 
 uint64_t cdm_stats_declined(int reason)
 {
-	uint64_t sum = 0;
-	for (int i = 0; i < CDM_STAT_SHARDS; i++)
-		sum += cdm_counted(&cdm_stats.shard[i].declined[reason]);
+	uint64_t sum = SUM(declined[reason]);
 	if (reason == CDM_DECLINE_SMALL)
 		sum += cdm_stats_stays(CDM_STAYS_SMALL) + cdm_stats_stays(CDM_STAYS_TINY) +
 		       cdm_stats_stays(CDM_STAYS_FORWARDED);
@@ -81,10 +99,10 @@ void cdm_stats_after_fork(void)
 {
 	/* The child's only thread; memory that nobody has touched stays so. */
 	for (int i = 0; i < callers(); i++) {
-		memset(cdm_stats.caller[i].n, 0, sizeof(cdm_stats.caller[i].n));
-		cdm_stats.caller[i].work = cdm_stats.caller[i].ask = 0;
+		struct cdm_caller *c = &cdm_stats.caller[i];
+		memset(c->n, 0, sizeof(*c) - offsetof(struct cdm_caller, n));
+		c->work = c->ask = 0;
 	}
-	memset(cdm_stats.shard, 0, sizeof(cdm_stats.shard));
-	memset(&cdm_stats.routine, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, routine));
+	memset(&cdm_stats.to_device, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, to_device));
 	cdm_stats.start_ns = cdm_now_ns();
 }

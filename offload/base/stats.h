@@ -1,4 +1,4 @@
-/* Counters of the report. Relaxed atomics, sharded where a hot path increments them; read only for reports. */
+/* Counters of the report. Relaxed atomics; those of calls are the calling thread's own. Read only for reports. */
 #ifndef CDM_BASE_STATS_H
 #define CDM_BASE_STATS_H
 
@@ -34,7 +34,6 @@ extern const char *const cdm_decline_key[CDM_DECLINE_COUNT];
 extern const char *const cdm_decline_text[CDM_DECLINE_COUNT];
 
 #define CDM_MAX_ROUTINES 320 /* blas.def has fewer rows; checked at compile time */
-#define CDM_STAT_SHARDS 8    /* threads share a shard by thread number */
 
 typedef _Atomic uint64_t cdm_counter;
 static inline void cdm_count(cdm_counter *c, uint64_t n)
@@ -46,19 +45,20 @@ static inline uint64_t cdm_counted(const cdm_counter *c)
 	return atomic_load_explicit((cdm_counter *)c, memory_order_relaxed);
 }
 
-/* Hot counters: one per routine, incremented on every call, so sharded. */
-struct cdm_shard {
-	cdm_counter seen[CDM_MAX_ROUTINES]; /* but for calls that stayed at first sight */
-	cdm_counter declined[CDM_DECLINE_COUNT];
-} __attribute__((aligned(64)));
-
-/* What became of a call that did not pass the gate's first look. */
+/* What became of a call. */
 enum {
-	CDM_STAYS_SMALL,     /* on the program's own library */
+	CDM_STAYS_SMALL,     /* did not pass the gate's first look: on the program's own library */
 	CDM_STAYS_OTHERWISE, /* so, too, for cdm_stays_reason */
 	CDM_STAYS_TINY,      /* small, and computed at once */
 	CDM_STAYS_FORWARDED, /* small, and computed by a better library */
-	CDM_STAYS_KINDS
+	CDM_STAYS_KINDS,
+	CDM_CALLS_CONSIDERED = CDM_STAYS_KINDS, /* all others: offloaded, or declined for a reason */
+	CDM_CALLS_KINDS
+};
+
+/* Of one routine: calls that were offloaded or timed on the host. Times in nanoseconds. */
+struct cdm_routine_stats {
+	cdm_counter offloaded, device_ns, move_ns, host_ns, kiloflop; /* kiloflop: of offloaded calls */
 };
 
 /* A calling thread, as the gate knows it. The first threads have one each, so that nothing here takes an atomic operation; the
@@ -70,37 +70,24 @@ struct cdm_caller {
 	bool entered;     /* the libraries of forwarded calls have been told of this thread */
 	cdm_counter work; /* flops of small calls that might have been forwarded; the thread itself writes it */
 	uint64_t ask;     /* and at how many to ask whether they should be */
-	cdm_counter n[CDM_STAYS_KINDS][CDM_MAX_ROUTINES];
+	/* What is counted, to the end: */
+	cdm_counter n[CDM_CALLS_KINDS][CDM_MAX_ROUTINES];
+	cdm_counter declined[CDM_DECLINE_COUNT]; /* of those considered */
+	cdm_counter reused;                      /* bytes found resident by a call */
+	cdm_counter in_place;                    /* bytes the device used at home */
+	struct cdm_routine_stats routine[CDM_MAX_ROUTINES];
 } __attribute__((aligned(64)));
 
 /* The flops of all callers' small calls that might have been forwarded. */
 uint64_t cdm_callers_work(void);
 
-/* Cool counters of one routine: calls that were offloaded or timed on the host. Times in nanoseconds. */
-struct cdm_routine_stats {
-	cdm_counter offloaded, device_ns, move_ns, host_ns, kiloflop; /* kiloflop: of offloaded calls */
-};
-
 struct cdm_stats {
-	struct cdm_shard shard[CDM_STAT_SHARDS];
 	struct cdm_caller caller[CDM_CALLERS];
-	struct cdm_routine_stats routine[CDM_MAX_ROUTINES];
 	cdm_counter to_device, to_host, first_touch, staged; /* bytes */
-	cdm_counter reused;                                  /* bytes found resident by a call */
-	cdm_counter in_place;                                /* bytes the device used at home */
 	cdm_counter host_faults, evictions, thrash;
 	uint64_t start_ns;
 };
 extern struct cdm_stats cdm_stats;
-
-/* The calling thread's number, from 1; drawn once per thread, with its struct cdm_caller. */
-extern __thread int cdm_shard_index __attribute__((tls_model("initial-exec")));
-int cdm_shard_draw(void);
-static inline struct cdm_shard *cdm_shard(void)
-{
-	int i = cdm_shard_index;
-	return &cdm_stats.shard[((i ? i : cdm_shard_draw()) - 1) % CDM_STAT_SHARDS];
-}
 
 /* Monotonic nanoseconds. */
 static inline uint64_t cdm_now_ns(void)
@@ -112,32 +99,38 @@ static inline uint64_t cdm_now_ns(void)
 /* What a call that stays at first sight counts as: CDM_STAYS_SMALL; or CDM_STAYS_OTHERWISE, and nothing is offloaded. */
 extern _Atomic int cdm_stays_kind;
 extern enum cdm_decline cdm_stays_reason;
-/* The calling thread's; NULL until it has drawn its number. */
+/* The calling thread's; NULL until it has drawn one. */
 extern __thread struct cdm_caller *cdm_caller_self __attribute__((tls_model("initial-exec")));
+struct cdm_caller *cdm_caller_draw(void);
+static inline struct cdm_caller *cdm_caller_get(void)
+{
+	struct cdm_caller *self = cdm_caller_self;
+	return self ? self : cdm_caller_draw();
+}
 
-/* Both use integer registers only; self as above, not NULL. */
+/* c is one of self's, the calling thread's. One instruction, before or after which a handler may count, too. Integer registers only, as
+ * all below. */
+static inline void cdm_count_own(const struct cdm_caller *self, cdm_counter *c, uint64_t n)
+{
+	if (__builtin_expect(self->shared, 0))
+		cdm_count(c, n);
+	else
+		__asm__("addq %1, %0" : "+m"(*c) : "er"(n) : "cc");
+}
 static inline void cdm_count_kind(struct cdm_caller *self, int routine, int kind)
 {
-	cdm_counter *c = &self->n[kind][routine];
-
-	if (__builtin_expect(self->shared, 0))
-		cdm_count(c, 1);
-	else
-		atomic_store_explicit(c, cdm_counted(c) + 1, memory_order_relaxed);
+	cdm_count_own(self, &self->n[kind][routine], 1);
 }
 static inline void cdm_count_stay(struct cdm_caller *self, int routine)
 {
 	cdm_count_kind(self, routine, atomic_load_explicit(&cdm_stays_kind, memory_order_relaxed));
 }
-static inline struct cdm_caller *cdm_caller_get(void)
-{
-	if (!cdm_caller_self)
-		cdm_shard_draw();
-	return cdm_caller_self;
-}
 
-/* Sums over the shards. */
+/* Sums over the callers. */
 uint64_t cdm_stats_seen(int routine); /* calls of one routine */
+void cdm_stats_routine(struct cdm_routine_stats *sum, int routine);
+uint64_t cdm_stats_reused(void);
+uint64_t cdm_stats_in_place(void);
 uint64_t cdm_stats_declined(int reason);
 uint64_t cdm_stats_stays(int kind);
 /* Fork child: counters start at zero, as the report is per process. */

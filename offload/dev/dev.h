@@ -48,7 +48,7 @@ struct cdm_compute_ops {
 	/* Opens the compute library; slow the first time (calibration). -ENOENT: none. Called once. */
 	int (*open)(void);
 	bool (*supports)(int routine);
-	/* Runs call on call->arg[] and sets its result and info. -EIO: failed, outputs may be half-written. -EOVERFLOW,
+	/* Runs call on call->arg[] and sets its result, info and device_ns. -EIO: failed, outputs may be half-written. -EOVERFLOW,
 	 * -ENOMEM: not started. */
 	int (*run)(struct cdm_call *call);
 	/* run() may fail half-way: whoever calls it keeps what the call overwrites. */

@@ -14,10 +14,11 @@
 #include "offload/base/sys.h"
 
 #define MOST_WORDS 32
+#define FEW_WORDS 16 /* gemm's, trsm's, ...: half of the stores, for routines that return nothing */
 #define P8 void *, void *, void *, void *, void *, void *, void *, void *
 #define A8(i) a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
 
-static void call_words(void *fn, struct cdm_call *c, void **a, bool wide)
+static void call_words(void *fn, struct cdm_call *c, void **a, int words, bool wide)
 {
 	float complex fc;
 	double complex dc;
@@ -43,7 +44,10 @@ static void call_words(void *fn, struct cdm_call *c, void **a, bool wide)
 			c->result.i = (int32_t)c->result.i;
 		break;
 	default:
-		((void (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
+		if (words == FEW_WORDS)
+			((void (*)(P8, P8))fn)(A8(0), A8(8));
+		else
+			((void (*)(P8, P8, P8, P8))fn)(A8(0), A8(8), A8(16), A8(24));
 	}
 }
 
@@ -107,7 +111,8 @@ static bool fits(const struct cdm_call *c)
 
 int cdm_fortran_call(void *fn, struct cdm_call *c, bool wide)
 {
-	void *a[MOST_WORDS] = {0};
+	void *a[MOST_WORDS];
+	int used = c->count + c->letters, words = c->returns == 'v' && used <= FEW_WORDS ? FEW_WORDS : MOST_WORDS;
 	size_t bytes = 0;
 	char *memory = NULL;
 
@@ -118,13 +123,15 @@ int cdm_fortran_call(void *fn, struct cdm_call *c, bool wide)
 		a[i] = c->arg[i];
 	for (int i = 0; i < c->letters; i++)
 		a[c->count + i] = (void *)(uintptr_t)1;
+	for (int i = used; i < words; i++)
+		a[i] = NULL;
 	if (wide != c->wide && (bytes = converted_bytes(c))) {
 		memory = cdm_sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (cdm_sys_failed(memory))
 			return -ENOMEM;
 		convert_in(c, a, memory);
 	}
-	call_words(fn, c, a, wide);
+	call_words(fn, c, a, words, wide);
 	if (memory) {
 		convert_out(c, a);
 		cdm_sys_munmap(memory, bytes);

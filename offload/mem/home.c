@@ -58,7 +58,12 @@ int cdm_residency_home(uintptr_t base, size_t len)
 /* The bytes that have to come home: all that the device has, or (keep) what it alone has. */
 static size_t homeless(const struct cdm_region *r, bool keep)
 {
-	return keep ? cdm_pagemap_tally(r->base, cdm_region_end(r)).device : r->resident;
+	struct cdm_tally t;
+
+	if (!keep)
+		return r->resident;
+	cdm_pagemap_tally(&t, r->base, cdm_region_end(r));
+	return t.device;
 }
 
 /* Regions with such bytes, and their generations; returns how many. */

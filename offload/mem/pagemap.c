@@ -106,20 +106,22 @@ uintptr_t cdm_pagemap_run(uintptr_t addr, uintptr_t end, cdm_word *word)
 	return at;
 }
 
-struct cdm_tally cdm_pagemap_tally(uintptr_t addr, uintptr_t end)
+void cdm_pagemap_tally(struct cdm_tally *t, uintptr_t addr, uintptr_t end)
 {
-	struct cdm_tally t = {.readable = true, .writable = true};
-	size_t *of[] = {&t.host, &t.shared, &t.device, &t.moving}; /* in the order of the states */
+	static const size_t of[] = {/* in the order of the states */
+				    offsetof(struct cdm_tally, host), offsetof(struct cdm_tally, shared),
+				    offsetof(struct cdm_tally, device), offsetof(struct cdm_tally, moving)};
 
+	*t = (struct cdm_tally){.readable = true, .writable = true};
 	while (addr < end) {
 		cdm_word word;
 		uintptr_t to = cdm_pagemap_run(addr, end, &word);
-		*(word ? of[(word & CDM_WORD_STATE) / CDM_SHARED] : &t.untracked) += to - addr;
-		t.readable = t.readable && (!word || (word & CDM_WORD_READ));
-		t.writable = t.writable && (!word || (word & CDM_WORD_WRITE));
+		size_t at = word ? of[(word & CDM_WORD_STATE) / CDM_SHARED] : offsetof(struct cdm_tally, untracked);
+		*(size_t *)((char *)t + at) += to - addr;
+		t->readable = t->readable && (!word || (word & CDM_WORD_READ));
+		t->writable = t->writable && (!word || (word & CDM_WORD_WRITE));
 		addr = to;
 	}
-	return t;
 }
 
 int cdm_pagemap_empty(uintptr_t addr, size_t len)

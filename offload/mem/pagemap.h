@@ -75,7 +75,7 @@ struct cdm_tally {
 	size_t host, shared, device, moving, untracked;
 	bool readable, writable;
 };
-struct cdm_tally cdm_pagemap_tally(uintptr_t addr, uintptr_t end);
+void cdm_pagemap_tally(struct cdm_tally *t, uintptr_t addr, uintptr_t end);
 /* True when no page of [addr, addr+len) is tracked. Lock-free. */
 int cdm_pagemap_empty(uintptr_t addr, size_t len);
 

@@ -149,7 +149,10 @@ int cdm_residency_make_room(size_t bytes, const struct cdm_policy *policy)
 
 bool cdm_residency_away(uintptr_t base, size_t len)
 {
-	return cdm_pagemap_tally(cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE)).device > 0;
+	struct cdm_tally t;
+
+	cdm_pagemap_tally(&t, cdm_round_down(base, CDM_PAGE), cdm_round_up(base + len, CDM_PAGE));
+	return t.device > 0;
 }
 
 /* The pages that move with the range: its 2 MiB chunks, clipped to the region. */
@@ -216,11 +219,12 @@ static bool may_move(const struct cdm_region *r)
 bool cdm_residency_survey(uintptr_t base, size_t len, bool writes, struct cdm_hold *hold, struct cdm_operand_facts *f)
 {
 	uintptr_t from = cdm_round_down(base, CDM_PAGE), to = cdm_round_up(base + len, CDM_PAGE);
+	struct cdm_tally t;
 
 	*hold = (struct cdm_hold){.base = base, .len = len, .writes = writes};
 	if (!hold_find(hold))
 		return false;
-	struct cdm_tally t = cdm_pagemap_tally(from, to);
+	cdm_pagemap_tally(&t, from, to);
 	f->span = to - from;
 	f->resident = t.device + t.shared;
 	f->away = coherent() ? 0 : t.device;
@@ -253,7 +257,9 @@ void cdm_residency_hold(struct cdm_hold *hold)
 /* Every page of the range is on the device as the operation needs it. */
 static bool ready(uintptr_t from, uintptr_t to, bool writes)
 {
-	struct cdm_tally t = cdm_pagemap_tally(from, to);
+	struct cdm_tally t;
+
+	cdm_pagemap_tally(&t, from, to);
 	return t.device + (writes && !coherent() ? 0 : t.shared) == to - from;
 }
 
@@ -268,10 +274,11 @@ static bool intact(const struct cdm_hold *h)
 static int fetch_claimed(struct cdm_hold *h, const struct cdm_policy *policy)
 {
 	struct cdm_region *r = h->region;
+	struct cdm_tally t;
 	uintptr_t from, to;
 
 	span_of(h, &from, &to);
-	struct cdm_tally t = cdm_pagemap_tally(from, to);
+	cdm_pagemap_tally(&t, from, to);
 	bool first = !r->resident;
 	size_t missing = to - from - t.device - t.shared;
 	int e = make_room(missing, policy);
@@ -325,7 +332,8 @@ int cdm_residency_acquire(struct cdm_hold *hold, const struct cdm_policy *policy
 	hold_take(hold);
 	span_of(hold, &from, &to);
 	if (!atomic_load(&r->moving) && ready(from, to, hold->writes) && intact(hold)) {
-		cdm_count(&cdm_stats.reused, hold->len);
+		struct cdm_caller *self = cdm_caller_get();
+		cdm_count_own(self, &self->reused, hold->len);
 		return 0;
 	}
 	int e = intact(hold) ? -EBUSY : -ESTALE;
@@ -360,20 +368,30 @@ static void count_born(struct cdm_region *r)
 		cdm_count(&cdm_stats.first_touch, born);
 }
 
-void cdm_residency_release(struct cdm_hold *hold, bool used, double flops)
+/* Work and time of use are advice to the policies: a thread that uses the region at the same instant may overwrite them. */
+static void note_use(struct cdm_region *r, const struct cdm_use *use)
+{
+	uint64_t work = atomic_load_explicit(&r->work, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&r->uses, 1, memory_order_relaxed);
+	atomic_store_explicit(&r->work, work + (uint64_t)(use->flops < 0x1p53 ? use->flops : 0x1p53),
+			      memory_order_relaxed);
+	atomic_store_explicit(&r->last_use, use->tick, memory_order_relaxed);
+	if (atomic_load_explicit(&r->born, memory_order_relaxed))
+		count_born(r);
+}
+
+uint64_t cdm_residency_use(void)
+{
+	return atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1;
+}
+
+void cdm_residency_release(struct cdm_hold *hold, const struct cdm_use *use)
 {
 	if (!hold->region || !hold->held)
 		return;
-	if (used) {
-		atomic_fetch_add_explicit(&hold->region->uses, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&hold->region->work, (uint64_t)(flops < 0x1p53 ? flops : 0x1p53),
-					  memory_order_relaxed);
-		atomic_store_explicit(&hold->region->last_use,
-				      atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1,
-				      memory_order_relaxed);
-		if (atomic_load_explicit(&hold->region->born, memory_order_relaxed))
-			count_born(hold->region);
-	}
+	if (use)
+		note_use(hold->region, use);
 	hold_drop(hold);
 }
 
@@ -401,7 +419,7 @@ static int place_out(uintptr_t base, size_t len, bool alone, const struct cdm_po
 		return -EPERM;
 	int e = cdm_residency_acquire(&hold, policy);
 	if (!e)
-		cdm_residency_release(&hold, false, 0);
+		cdm_residency_release(&hold, NULL);
 	return e == -EAGAIN || e == -ESTALE ? -EBUSY : e;
 }
 
@@ -445,7 +463,9 @@ int cdm_residency_where(uintptr_t base, size_t len, struct cdm_placement *where)
 	uintptr_t at = cdm_round_down(base, CDM_PAGE), end = cdm_round_up(base + len, CDM_PAGE);
 	struct cdm_region *first = cdm_region_get(cdm_pagemap_get(at));
 
-	struct cdm_tally t = cdm_pagemap_tally(at, end);
+	struct cdm_tally t;
+
+	cdm_pagemap_tally(&t, at, end);
 
 	*where = (struct cdm_placement){t.untracked,
 					t.host,

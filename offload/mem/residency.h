@@ -50,8 +50,15 @@ void *cdm_residency_address(const struct cdm_hold *hold);
 bool cdm_residency_away(uintptr_t base, size_t len);
 /* Keeps the region from eviction without moving it. */
 void cdm_residency_hold(struct cdm_hold *hold);
-/* used: the device operation took place, and was so much work that no other hold on the region counts. */
-void cdm_residency_release(struct cdm_hold *hold, bool used, double flops);
+/* A device operation that took place: its number, and its work; 0 where another hold on the same region counts that. */
+struct cdm_use {
+	uint64_t tick;
+	double flops;
+};
+/* The number of one that has just ended. */
+uint64_t cdm_residency_use(void);
+/* use: NULL if none took place. */
+void cdm_residency_release(struct cdm_hold *hold, const struct cdm_use *use);
 
 /* Brings the range home. 0 or a negative errno. */
 int cdm_residency_home(uintptr_t base, size_t len);

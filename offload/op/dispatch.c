@@ -225,15 +225,14 @@ static enum cdm_decline op_run(struct cdm_call *call)
 
 bool cdm_call_offload(struct cdm_call *call)
 {
-	struct cdm_shard *shard = cdm_shard();
+	struct cdm_caller *self = cdm_caller_get();
 
 	if (call->flops < (double)atomic_load_explicit(&worth[call->level], memory_order_relaxed) &&
 	    !cdm_operation_away(call)) {
-		cdm_count_stay(cdm_caller_get(),
-			       call->routine); /* the gates are open, and it has no reason to come in */
+		cdm_count_stay(self, call->routine); /* the gates are open, and it has no reason to come in */
 		return false;
 	}
-	cdm_count(&shard->seen[call->routine], 1);
+	cdm_count_kind(self, call->routine, CDM_CALLS_CONSIDERED);
 	cdm_residency_stack();
 	if (cdm_defers)
 		cdm_signals_hold();
@@ -241,7 +240,7 @@ bool cdm_call_offload(struct cdm_call *call)
 	enum cdm_decline no = op_run(call);
 	cdm_inflight_leave();
 	if (no != CDM_DECLINE_COUNT)
-		cdm_count(&shard->declined[no], 1);
+		cdm_count_own(self, &self->declined[no], 1);
 	else
 		gates_follow();
 	if (cdm_defers)
@@ -256,14 +255,14 @@ void cdm_call_stays(int routine, enum cdm_stay why)
 		[CDM_STAY_QUICK] = CDM_DECLINE_QUICK,
 		[CDM_STAY_FORM] = CDM_DECLINE_FORM,
 	};
-	struct cdm_shard *shard = cdm_shard();
+	struct cdm_caller *self = cdm_caller_get();
 
 	if (why == CDM_STAY_SMALL) {
-		cdm_count_stay(cdm_caller_get(), routine);
+		cdm_count_stay(self, routine);
 		return;
 	}
-	cdm_count(&shard->seen[routine], 1);
-	cdm_count(&shard->declined[reasons[why]], 1);
+	cdm_count_kind(self, routine, CDM_CALLS_CONSIDERED);
+	cdm_count_own(self, &self->declined[reasons[why]], 1);
 }
 
 /* Large calls pass the gate on the host, too: OpenBLAS hangs when it is forked in the middle of a call, and the
@@ -276,7 +275,9 @@ uint64_t cdm_call_host_begin(void)
 
 void cdm_call_host_end(int routine, uint64_t begun)
 {
-	cdm_count(&cdm_stats.routine[routine].host_ns, cdm_now_ns() - begun);
+	struct cdm_caller *self = cdm_caller_get();
+
+	cdm_count_own(self, &self->routine[routine].host_ns, cdm_now_ns() - begun);
 	cdm_inflight_leave();
 }
 

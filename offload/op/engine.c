@@ -277,8 +277,11 @@ void cdm_engine_totals(struct cdm_totals *t)
 		.device_capacity = cdm_device.mem->capacity(),
 	};
 	for (int i = 0; i < cdm_routine_count; i++) {
+		struct cdm_routine_stats sum;
+
+		cdm_stats_routine(&sum, i);
 		t->calls += cdm_stats_seen(i);
-		t->offloaded += cdm_counted(&cdm_stats.routine[i].offloaded);
+		t->offloaded += sum.offloaded;
 	}
 	t->declined = t->calls - t->offloaded;
 }

@@ -20,6 +20,7 @@
 #define PATIENCE 50 /* times that a region wanted by the CPU is waited for */
 
 struct op {
+	struct cdm_caller *self;
 	struct cdm_call *call;
 	struct cdm_call *device; /* the call as the device sees it: the same, or with other addresses */
 	struct cdm_call elsewhere;
@@ -60,10 +61,12 @@ static bool facts_gather(struct op *op, double min_work)
 	f->operands = c->operands;
 	for (int i = 0; i < c->operands; i++) {
 		const struct cdm_operand *o = &c->op[i];
-		f->op[i].bytes = cdm_operand_bytes(o);
-		f->op[i].reads = (o->access & CDM_R) != 0;
-		f->op[i].writes = (o->access & CDM_W) != 0;
-		f->op[i].scratch = o->scratch;
+		f->op[i] = (struct cdm_operand_facts){
+			.bytes = cdm_operand_bytes(o),
+			.reads = (o->access & CDM_R) != 0,
+			.writes = (o->access & CDM_W) != 0,
+			.scratch = o->scratch,
+		};
 		if (f->coherent && is_minor(o))
 			continue;
 		if (!operand_survey(op, i))
@@ -149,7 +152,7 @@ static int operand_place(struct op *op, int i, const struct cdm_policy *policy)
 	if (!op->facts.coherent)
 		return -EPERM;
 	cdm_residency_hold(hold);
-	cdm_count(&cdm_stats.in_place, cdm_operand_bytes(o));
+	cdm_count_own(op->self, &op->self->in_place, cdm_operand_bytes(o));
 	return 0;
 }
 
@@ -177,8 +180,12 @@ static bool counted_before(const struct op *op, int i)
 
 static void operands_release(struct op *op, bool used)
 {
-	for (int i = 0; i < op->call->operands; i++)
-		cdm_residency_release(&op->hold[i], used, counted_before(op, i) ? 0 : op->call->flops);
+	struct cdm_use use = {.tick = used ? cdm_residency_use() : 0};
+
+	for (int i = 0; i < op->call->operands; i++) {
+		use.flops = counted_before(op, i) ? 0 : op->call->flops;
+		cdm_residency_release(&op->hold[i], used ? &use : NULL);
+	}
 }
 
 /* Staged results go home. 0, or -EIO: one cannot be brought home. */
@@ -274,40 +281,65 @@ static int op_compute(struct op *op)
 	return r;
 }
 
-static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *policy, struct cdm_routine_stats *stats)
+/* Some operand is not where the decision wants it: that takes time. */
+static bool moves(const struct op *op)
 {
-	uint64_t t0 = cdm_now_ns();
+	for (int i = 0; i < op->call->operands; i++) {
+		const struct cdm_operand_facts *f = &op->facts.op[i];
+
+		if (op->decision.op[i] == CDM_PLACE_COPY ||
+		    (op->decision.op[i] == CDM_PLACE_MOVE && f->resident < f->span))
+			return true;
+	}
+	return false;
+}
+
+static void count(const struct op *op, uint64_t moving)
+{
+	struct cdm_caller *self = op->self;
+	struct cdm_routine_stats *stats = &self->routine[op->call->routine];
+
+	cdm_count_own(self, &stats->offloaded, 1);
+	cdm_count_own(self, &stats->device_ns, op->device->device_ns);
+	cdm_count_own(self, &stats->kiloflop, (uint64_t)(op->call->flops * 1e-3));
+	cdm_count_own(self, &stats->move_ns, moving);
+}
+
+static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *policy)
+{
+	bool timed = moves(op), staged = op->decision.op[0] == CDM_PLACE_COPY;
+	uint64_t begun = timed ? cdm_now_ns() : 0;
 	enum cdm_decline no = op_place(op, policy);
 
 	if (no != CDM_DECLINE_COUNT)
 		return no;
-	uint64_t t1 = cdm_now_ns();
+	uint64_t moving = timed ? cdm_now_ns() - begun : 0;
 	int r = op_compute(op);
-	uint64_t t2 = cdm_now_ns();
 	operands_release(op, r == 0);
 	if (r == -EIO)
 		snapshots_restore(op); /* the CPU does it, which may have to wait: nothing is held */
 	snapshots_drop(op);
-	bool staged = op->decision.op[0] == CDM_PLACE_COPY;
+	begun = staged ? cdm_now_ns() : 0;
 	int e = stages_end(op, r == 0);
+	moving += staged ? cdm_now_ns() - begun : 0;
 	if (r || e)
 		return CDM_DECLINE_FAILED;
 	op->call->result = op->device->result;
-	cdm_count(&stats->offloaded, 1);
-	cdm_count(&stats->device_ns, t2 - t1);
-	cdm_count(&stats->move_ns, t1 - t0 + (staged ? cdm_now_ns() - t2 : 0));
-	cdm_count(&stats->kiloflop, (uint64_t)(op->call->flops * 1e-3));
+	count(op, moving);
 	return CDM_DECLINE_COUNT;
 }
 
-/* Field by field: what is large is not cleared. */
+/* Field by field: what is large is not cleared, nor what facts_gather() sets for each operand. */
 static void op_init(struct op *op, struct cdm_call *call)
 {
+	op->self = cdm_caller_get();
+	call->device_ns = 0;
 	op->call = op->device = call;
-	memset(op->hold, 0, (size_t)call->operands * sizeof(op->hold[0]));
-	memset(op->stage, 0, (size_t)call->operands * sizeof(op->stage[0]));
-	memset(op->snapshot, 0, (size_t)call->operands * sizeof(op->snapshot[0]));
-	memset(&op->facts, 0, sizeof(op->facts));
+	for (int i = 0; i < call->operands; i++) {
+		op->hold[i] = (struct cdm_hold){0};
+		op->stage[i].buffer = NULL;
+		op->snapshot[i].memory = NULL;
+	}
 }
 
 enum cdm_decline cdm_operation_run(struct cdm_call *call, const struct cdm_policy *policy, double min_work)
@@ -322,5 +354,5 @@ enum cdm_decline cdm_operation_run(struct cdm_call *call, const struct cdm_polic
 		return call->flops < min_work ? CDM_DECLINE_SMALL : CDM_DECLINE_POLICY;
 	if (!op.facts.coherent)
 		scalars_read(&op);
-	return op_execute(&op, policy, &cdm_stats.routine[call->routine]);
+	return op_execute(&op, policy);
 }

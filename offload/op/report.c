@@ -39,15 +39,16 @@ static void insert_routine(struct cdm_report_view *v, const struct cdm_report_ro
 static void read_routines(struct cdm_report_view *v)
 {
 	for (int i = 0; i < cdm_routine_count && i < CDM_MAX_ROUTINES; i++) {
-		const struct cdm_routine_stats *s = &cdm_stats.routine[i];
+		struct cdm_routine_stats sum;
 		struct cdm_report_routine r = {.name = cdm_routines[i].name, .calls = cdm_stats_seen(i)};
 		if (!r.calls)
 			continue;
-		r.offloaded = cdm_counted(&s->offloaded);
-		r.device_s = seconds(&s->device_ns);
-		r.move_s = seconds(&s->move_ns);
-		r.host_s = seconds(&s->host_ns);
-		r.gflop = (double)cdm_counted(&s->kiloflop) * 1e-6;
+		cdm_stats_routine(&sum, i);
+		r.offloaded = sum.offloaded;
+		r.device_s = seconds(&sum.device_ns);
+		r.move_s = seconds(&sum.move_ns);
+		r.host_s = seconds(&sum.host_ns);
+		r.gflop = (double)cdm_counted(&sum.kiloflop) * 1e-6;
 		v->seen += r.calls;
 		v->offloaded += r.offloaded;
 		insert_routine(v, &r);
@@ -81,8 +82,8 @@ void cdm_report_read(struct cdm_report_view *v, const struct cdm_report_facts *f
 	v->to_host = cdm_counted(&cdm_stats.to_host);
 	v->first_touch = cdm_counted(&cdm_stats.first_touch);
 	v->staged = cdm_counted(&cdm_stats.staged);
-	v->reused = cdm_counted(&cdm_stats.reused);
-	v->in_place = cdm_counted(&cdm_stats.in_place);
+	v->reused = cdm_stats_reused();
+	v->in_place = cdm_stats_in_place();
 	v->host_faults = cdm_counted(&cdm_stats.host_faults);
 	v->evictions = cdm_counted(&cdm_stats.evictions);
 	v->thrash = cdm_counted(&cdm_stats.thrash);

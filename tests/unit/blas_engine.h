@@ -363,7 +363,7 @@ static void open_libraries(int scope)
 	openblas = open_library("CDM_TEST_OPENBLAS", LIBRARIES "openblas-pthread/libopenblas.so.0", scope);
 	seed = chosen ? (unsigned)strtoul(chosen, NULL, 0) : (unsigned)getpid() * 2654435761u;
 	fprintf(stderr, "CDM_TEST_SEED=%u\n", seed);
-	cdm_shard_draw(); /* without a number a thread is never given the quick look */
+	cdm_caller_draw(); /* without a number a thread is never given the quick look */
 	nothing = malloc(NOTHING);
 	memset(nothing, 0xff, NOTHING);
 }

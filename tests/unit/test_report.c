@@ -43,23 +43,31 @@ static struct cdm_report_facts some_facts(void)
 
 static void some_calls(void)
 {
-	cdm_count(&cdm_shard()->seen[0], 10);
-	cdm_count(&cdm_stats.shard[5].seen[0], 5); /* another thread's */
-	cdm_count(&cdm_shard()->seen[2], 2);
-	cdm_count(&cdm_stats.shard[3].declined[CDM_DECLINE_SMALL], 4);
-	cdm_count(&cdm_shard()->declined[CDM_DECLINE_NO_MEMORY], 1);
-	cdm_count(&cdm_stats.routine[0].offloaded, 11);
-	cdm_count(&cdm_stats.routine[0].device_ns, 2000000000);
-	cdm_count(&cdm_stats.routine[0].move_ns, 250000000);
-	cdm_count(&cdm_stats.routine[0].kiloflop, 300000000);
-	cdm_count(&cdm_stats.routine[2].offloaded, 1);
-	cdm_count(&cdm_stats.routine[2].host_ns, 5);
+	struct cdm_caller *self = cdm_caller_get(), *other;
+
+	cdm_caller_self = NULL;
+	other = cdm_caller_draw(); /* another thread's */
+	cr_assert_neq(self, other);
+	cdm_caller_self = self;
+	cdm_count_own(self, &self->n[CDM_CALLS_CONSIDERED][0], 10);
+	cdm_count_own(other, &other->n[CDM_CALLS_CONSIDERED][0], 5);
+	cdm_count_own(self, &self->n[CDM_CALLS_CONSIDERED][2], 2);
+	cdm_count_own(other, &other->declined[CDM_DECLINE_SMALL], 4);
+	cdm_count_own(self, &self->declined[CDM_DECLINE_NO_MEMORY], 1);
+	cdm_count_own(self, &self->routine[0].offloaded, 8);
+	cdm_count_own(other, &other->routine[0].offloaded, 3);
+	cdm_count_own(self, &self->routine[0].device_ns, 2000000000);
+	cdm_count_own(self, &self->routine[0].move_ns, 250000000);
+	cdm_count_own(self, &self->routine[0].kiloflop, 300000000);
+	cdm_count_own(self, &self->routine[2].offloaded, 1);
+	cdm_count_own(self, &self->routine[2].host_ns, 5);
+	cdm_count_own(self, &self->reused, (uint64_t)1 << 30);
+	cdm_count_own(other, &other->reused, (uint64_t)2 << 30);
+	cdm_count_own(other, &other->in_place, 77);
 	cdm_count(&cdm_stats.to_device, 1 << 20);
 	cdm_count(&cdm_stats.to_host, 4096);
 	cdm_count(&cdm_stats.first_touch, 8192);
 	cdm_count(&cdm_stats.staged, 100);
-	cdm_count(&cdm_stats.reused, (uint64_t)3 << 30);
-	cdm_count(&cdm_stats.in_place, 77);
 	cdm_count(&cdm_stats.host_faults, 3);
 	cdm_count(&cdm_stats.evictions, 2);
 	cdm_count(&cdm_stats.thrash, 4);
@@ -403,6 +411,6 @@ Test(report, after_fork_counts_start_at_zero)
 	cdm_stats_after_fork();
 	cr_assert_eq(cdm_stats_seen(0), 0);
 	cr_assert_eq(cdm_stats_declined(CDM_DECLINE_SMALL), 0);
-	cr_assert_eq(cdm_counted(&cdm_stats.reused), 0);
+	cr_assert_eq(cdm_stats_reused(), 0);
 	cr_assert_gt(cdm_stats.start_ns, 1);
 }
