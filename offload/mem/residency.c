@@ -381,9 +381,9 @@ static void note_use(struct cdm_region *r, const struct cdm_use *use)
 		count_born(r);
 }
 
-uint64_t cdm_residency_use(void)
+struct cdm_use cdm_residency_use(double flops)
 {
-	return atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1;
+	return (struct cdm_use){atomic_fetch_add_explicit(&tick, 1, memory_order_relaxed) + 1, flops};
 }
 
 void cdm_residency_release(struct cdm_hold *hold, const struct cdm_use *use)

@@ -55,8 +55,8 @@ struct cdm_use {
 	uint64_t tick;
 	double flops;
 };
-/* The number of one that has just ended. */
-uint64_t cdm_residency_use(void);
+/* One that has just ended. */
+struct cdm_use cdm_residency_use(double flops);
 /* use: NULL if none took place. */
 void cdm_residency_release(struct cdm_hold *hold, const struct cdm_use *use);
 

@@ -178,14 +178,18 @@ static bool counted_before(const struct op *op, int i)
 	return false;
 }
 
-static void operands_release(struct op *op, bool used)
+static void operands_let_go(struct op *op)
 {
-	struct cdm_use use = {.tick = used ? cdm_residency_use() : 0};
+	for (int i = 0; i < op->call->operands; i++)
+		cdm_residency_release(&op->hold[i], NULL);
+}
 
-	for (int i = 0; i < op->call->operands; i++) {
-		use.flops = counted_before(op, i) ? 0 : op->call->flops;
-		cdm_residency_release(&op->hold[i], used ? &use : NULL);
-	}
+static void operands_used(struct op *op)
+{
+	struct cdm_use use = cdm_residency_use(op->call->flops), again = {.tick = use.tick};
+
+	for (int i = 0; i < op->call->operands; i++)
+		cdm_residency_release(&op->hold[i], counted_before(op, i) ? &again : &use);
 }
 
 /* Staged results go home. 0, or -EIO: one cannot be brought home. */
@@ -214,7 +218,7 @@ static enum cdm_decline op_place(struct op *op, const struct cdm_policy *policy)
 			r = operands_place(op, policy, false, &at);
 		if (!r)
 			return CDM_DECLINE_COUNT;
-		operands_release(op, false);
+		operands_let_go(op);
 		if (op->facts.coherent || op->decision.op[at] == CDM_PLACE_COPY) {
 			stages_end(op, false);
 			return r == -EIO ? CDM_DECLINE_FAILED : CDM_DECLINE_NO_MEMORY;
@@ -315,7 +319,10 @@ static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *polic
 		return no;
 	uint64_t moving = timed ? cdm_now_ns() - begun : 0;
 	int r = op_compute(op);
-	operands_release(op, r == 0);
+	if (r)
+		operands_let_go(op);
+	else
+		operands_used(op);
 	if (r == -EIO)
 		snapshots_restore(op); /* the CPU does it, which may have to wait: nothing is held */
 	snapshots_drop(op);

@@ -153,7 +153,8 @@ static void use(void *p, size_t len, bool write)
 
 	need(cdm_residency_survey((uintptr_t)p, len, write, &hold, &facts), "not surveyed");
 	need(cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE)) == 0, "not acquired");
-	cdm_residency_release(&hold, true, 1e6);
+	struct cdm_use used = cdm_residency_use(1e6);
+	cdm_residency_release(&hold, &used);
 }
 
 /* Time of the first of several uses: a region that is used once and taken away is left on the host. */

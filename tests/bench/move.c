@@ -34,7 +34,8 @@ static int fetch(void *p)
 
 	cdm_residency_survey((uintptr_t)p, LEN, true, &hold, &facts);
 	int r = cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE));
-	cdm_residency_release(&hold, !r, 1e6);
+	struct cdm_use use = cdm_residency_use(1e6);
+	cdm_residency_release(&hold, r ? NULL : &use);
 	return r;
 }
 

@@ -29,7 +29,8 @@ static int operate(void *p, size_t len, bool writes, void (*during)(char *dva, s
 		return r;
 	if (during)
 		during(cdm_residency_address(&hold), len);
-	cdm_residency_release(&hold, true, 1e6);
+	struct cdm_use use = cdm_residency_use(1e6);
+	cdm_residency_release(&hold, &use);
 	return 0;
 }
 

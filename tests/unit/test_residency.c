@@ -33,9 +33,11 @@ static int fetch(void *p, size_t len)
 	if (!cdm_residency_survey((uintptr_t)p, len, true, &hold, &f) || !hold.region)
 		return -1;
 	int r = cdm_residency_acquire(&hold, cdm_policy_get(CDM_POLICY_FIRST_USE));
-	if (!r)
-		cdm_residency_release(&hold, true, 1e6);
-	return r;
+	if (r)
+		return r;
+	struct cdm_use use = cdm_residency_use(1e6);
+	cdm_residency_release(&hold, &use);
+	return 0;
 }
 
 static size_t resident(void *p)
