@@ -11,6 +11,7 @@
 #define PREFER_EARLIER 1.03 /* a later setting must be faster by this: it may never have to be opened */
 #define PREFER_RANKED 1.01  /* the core type that was ranked first */
 #define PREFER_BUSY 0.85    /* or, on a busy machine, than this */
+#define KEEPS_UP 1.1        /* times the fastest; what size will make of that is not known */
 #define GAIN_MOST 0.4       /* a factor of 1.5; what is disturbed is more often the team */
 #define LOSS_MOST 0.3
 /* Mean gains that pay for another library, or core type: in one family of routines, whose calls it is opened for; and in all. Two
@@ -280,16 +281,42 @@ static struct row stand_in(const struct survey *s, int f, int t, int a)
 	return (struct row){f, CDM_D, CDM_SQUARE, s->seconds[f][CDM_D][CDM_SQUARE]};
 }
 
-/* One row of a table, for settings with so many threads. Above what was measured the largest class counts on. */
+/* The largest class of a row that was measured with so many threads; -1: none. */
+static int largest(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
+		   int threads)
+{
+	int size = CDM_CLASSES - 1;
+
+	while (size >= 0 && winner(s, plan, order, r->seconds, size, threads) < 0)
+		size--;
+	return size;
+}
+
+/* Whose calls above the largest measured class are: the larger, the more is done in products. So it is the fastest at the largest of
+ * those, if it keeps up with the row's own. */
+static int beyond(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r, int size,
+		  int own)
+{
+	struct row products = stand_in(s, CDM_FAMILY_GEMM, r->type, CDM_SQUARE);
+	int threads = plan->setting[own].threads, last = largest(s, plan, order, &products, threads);
+	int best = last < 0 ? own : winner(s, plan, order, products.seconds, last, threads);
+	double t = steady(s, r->seconds, size, order[best]);
+
+	return t > 0 && t <= KEEPS_UP * steady(s, r->seconds, size, order[own]) ? best : own;
+}
+
+/* One row of a table, for settings with so many threads. */
 static void fill_row(const struct survey *s, const struct cdm_plan *plan, const int *order, const struct row *r,
 		     int threads, uint8_t *to)
 {
-	int at = threads == 1 ? cdm_plan_first_alone(plan) : 0;
+	int at = threads == 1 ? cdm_plan_first_alone(plan) : 0, last = largest(s, plan, order, r, threads);
 
 	for (int size = 0; size < CDM_CLASSES; size++) {
 		int fastest = winner(s, plan, order, r->seconds, size, threads);
 		at = fastest >= 0 ? fastest : at;
 		to[size] = (uint8_t)at;
+		if (size == last)
+			at = beyond(s, plan, order, r, size, at);
 	}
 }
 

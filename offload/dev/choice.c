@@ -15,7 +15,7 @@
 /* ---- key -------------------------------------------------------------------------------------------- */
 
 /* The first line of the file. */
-static const char magic[] = "cdm-choice 4";
+static const char magic[] = "cdm-choice 5";
 
 #define FNV_START 14695981039346656037u
 #define FNV_PRIME 1099511628211u

@@ -232,6 +232,31 @@ Test(calibrate, the_core_type_that_is_best_in_products)
 	cr_assert_str_eq(p.setting[0].core, "");
 }
 
+static double solves_faster_while_small(int family, int size, int threads)
+{
+	(void)threads;
+	return family == CDM_FAMILY_TRSM ? (size < MEASURED - 1 ? 0.6 : 0.95) : family == CDM_FAMILY_GEMM ? 1.3 : 1;
+}
+
+/* With the other core type; its lead is nearly gone at the largest class, and it is behind in products. */
+Test(calibrate, what_was_not_measured_is_more_like_products)
+{
+	struct survey s = survey_of_cores(solves_faster_while_small);
+	struct cdm_plan p;
+
+	s.detailed = true;
+	survey_plan(&s, &p);
+	cr_assert_eq(p.settings, 4);
+	for (int size = 0; size < CDM_CLASSES; size++) {
+		int alone = p.alone[CDM_FAMILY_TRSM][CDM_D][CDM_SQUARE][size];
+		cr_assert_str_eq(p.setting[alone].core, size < MEASURED ? "Haswell" : "", "class %d", size);
+	}
+	s = survey_of_cores(solves_faster_products_slower); /* there it does not keep up */
+	s.detailed = true;
+	survey_plan(&s, &p);
+	cr_assert_str_eq(chosen(&p, CDM_FAMILY_TRSM, CDM_CLASSES - 1)->core, "Haswell");
+}
+
 /* Each is measured where it is looked up, and at sides that programs have, where there is room. */
 Test(calibrate, points_of_a_class)
 {

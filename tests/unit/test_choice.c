@@ -114,7 +114,7 @@ Test(choice, damage_is_refused_or_harmless)
 		}
 }
 
-#define HEAD "cdm-choice 4\nkey 5\n"
+#define HEAD "cdm-choice 5\nkey 5\n"
 #define TAIL "mflops 1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"
 
 Test(choice, bad_fields)
@@ -143,8 +143,8 @@ Test(choice, bad_fields)
 		HEAD "setting 1 - /l\nfrom gemm d square\n" TAIL,
 		HEAD "setting 1 - /l\nfrom gemm e square 1\n" TAIL,
 		HEAD "key 5\nsetting 1 - /l\n" TAIL,
-		("cdm-choice 4\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
-		("cdm-choice 4\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		("cdm-choice 5\nkey 5\nsetting 1 - /l\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
+		("cdm-choice 5\nkey 5\nsetting 1 - /l\nmflops -1\ncrossover 1\ndetailed 0\nprovisional 0\nend\n"),
 		HEAD "setting 1 - /l\nother 1\n" TAIL,
 		HEAD "setting 1 - /l\nmflops 1\ncrossover 9223372036854775808\ndetailed 0\nprovisional 0\nend\n",
 	};
