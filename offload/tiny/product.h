@@ -199,13 +199,17 @@ static __attribute__((noinline)) void gemm_packed_long(struct product *g, int m,
 	gemm_panels(g, m, n, a, lda, c, ldc, packed, long_panel(g->k));
 }
 
-void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda,
-		const void *b, ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc)
+#define GEMM_PARAMETERS                                                                                                \
+	int transa, int transb, int m, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *b,   \
+		ptrdiff_t ldb, const void *beta, void *c, ptrdiff_t ldc
+#define GEMM_ARGUMENTS transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
+
+FN struct product product_of(int transa, int transb, int k, const void *alpha, const E *a, ptrdiff_t lda, const E *b,
+			     ptrdiff_t ldb, const void *beta)
 {
-	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
-	NARROW(!COMPLEX && ta && max_(m, k) <= VL / 2, gemm, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c,
-	       ldc)
+	bool tb = !is_letter(transb, 'N');
 	struct product g = {.k = k,
+			    .a = a,
 			    .as = lda,
 			    .b = b,
 			    .brs = tb ? ldb : 1,
@@ -216,6 +220,14 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 	g.conj = conj_set(is_letter(transa, 'C'), is_letter(transb, 'C')); /* see CONJ in real.h */
 	g.alpha_is = kind_of(g.alpha);
 	g.beta_is = kind_of(g.beta);
+	return g;
+}
+
+static __attribute__((noinline, noclone)) void gemm_any(GEMM_PARAMETERS)
+{
+	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
+	struct product g = product_of(transa, transb, k, alpha, a, lda, b, ldb, beta);
+
 	if (g.alpha_is == ZERO)
 		scale(c, ldc, m, n, g.beta);
 	else if (ta && !tb && dots_are_cheaper(m, n, k))
@@ -226,6 +238,28 @@ void NAME(gemm)(int transa, int transb, int m, int n, int k, const void *alpha, 
 		gemm_packed(&g, m, n, a, lda, c, ldc);
 	else
 		gemm_packed_long(&g, m, n, a, lda, c, ldc);
+}
+
+/* Of one vector of rows at most: the way through panels takes as long as the smallest of these products. */
+static __attribute__((noinline, noclone)) void gemm_low(GEMM_PARAMETERS)
+{
+	struct product g = product_of(transa, transb, k, alpha, a, lda, b, ldb, beta);
+
+	if (m < VL)
+		product_panel(1, true, &g, c, ldc, m, n);
+	else
+		product_panel(1, false, &g, c, ldc, m, n);
+}
+
+void NAME(gemm)(GEMM_PARAMETERS)
+{
+	bool ta = !is_letter(transa, 'N');
+
+	NARROW(!COMPLEX && ta && max_(m, k) <= VL / 2, gemm, GEMM_ARGUMENTS)
+	if (ta || m > VL || e_is0(*(const E *)alpha))
+		gemm_any(GEMM_ARGUMENTS);
+	else
+		gemm_low(GEMM_ARGUMENTS);
 }
 
 /* Rows [lo, hi) of a column: c = t + beta c. */
