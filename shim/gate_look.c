@@ -153,14 +153,14 @@ static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, 
 {
 	struct cdm_caller *self = cdm_caller_self;
 	bool visits = slot->flags & CDM_SLOT_FORWARD && self->entered;
-	bool tiny = atomic_load_explicit(&cdm_quick_tiny_most[slot->routine], memory_order_acquire);
 	struct cdm_quick q;
-	bool read = (visits || tiny) && cdm_quick_read(&q, regs, slot);
-	uint64_t work = read ? q.work : work_of(regs, slot);
-
-	if (read && tiny && work < limit && cdm_quick_tiny(&q, slot->routine))
-		return done(self, slot);
+	uint64_t work = work_of(regs, slot);
+	/* It may be half of that: syrk's. Whoever is small without a closer look, and goes nowhere, needs none. */
+	bool wanted = visits || !(slot->flags & CDM_SLOT_DECIDED) || !is_small(slot, work);
+	bool read = wanted && cdm_quick_read(&q, regs, slot);
+	work = read ? q.work : work;
 	void *elsewhere = read && visits && work < limit ? forward(self, slot, &q) : NULL;
+
 	if (elsewhere)
 		return elsewhere;
 	/* Small calls ask, those of level 2 at any size: they stay until a library has been opened. So do calls that are offloaded but would
@@ -177,9 +177,12 @@ void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
 
 	if (__builtin_expect(!original || slot->flags & (CDM_SLOT_FOREIGN | CDM_SLOT_UNSURE), 0))
 		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
-	if (slot->flags & CDM_SLOT_QUICK && limit)
-		return look_closer(regs, slot, limit, original);
-	return stay_if_small(regs, slot, work_of(regs, slot), original);
+	if (!(slot->flags & CDM_SLOT_QUICK) || !limit)
+		return stay_if_small(regs, slot, work_of(regs, slot), original);
+	if (atomic_load_explicit(&cdm_quick_tiny_most[slot->routine], memory_order_acquire) &&
+	    cdm_quick_at_once(regs, slot, limit))
+		return done(cdm_caller_self, slot);
+	return look_closer(regs, slot, limit, original);
 }
 
 void *cdm_gate_look_plain(const struct cdm_regs *regs, struct cdm_slot *slot)

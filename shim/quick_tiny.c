@@ -1,13 +1,17 @@
 /* Small calls computed at once. */
 #include "offload/tiny/tiny.h"
 #include "shim/blas_shapes.h"
-#include "shim/quick.h"
+#include "shim/quick_read.h"
 
 _Atomic uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
 /* struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. The largest dimension is from `from` to
  * from + more; both are 0 for routines without kernels, and no call that is read has that. */
+struct limit;
+typedef bool at_once_fn(const struct cdm_regs *, const struct cdm_slot *, const struct limit *, uint64_t);
 static struct limit {
 	uint32_t work, from, more, order;
+	bool complex, hermitian;
+	at_once_fn *at_once;
 	union {
 		cdm_tiny_gemm_fn *gemm;
 		cdm_tiny_gemv_fn *gemv;
@@ -18,78 +22,118 @@ static struct limit {
 	};
 } limits[CDM_BLAS_COUNT];
 
-static int most(const struct cdm_quick *q)
+/* Of the largest dimension. */
+static inline bool in_range(const struct limit *l, const struct cdm_quick *q)
 {
-	int n = q->m > q->n ? q->m : q->n;
-	return n > q->k ? n : q->k;
+	return (unsigned)larger(larger(q->m, q->n), q->k) - l->from <= l->more;
 }
 
 /* Elements of the matrix that is overwritten. */
-static unsigned area(const struct cdm_quick *q)
+static inline unsigned area(const struct cdm_quick *q)
 {
 	return (unsigned)q->m * (unsigned)q->n;
 }
 
-/* Apart, so that larger calls do not pay for the registers that it saves. */
-static __attribute__((noinline)) bool compute(const struct cdm_quick *q, int routine, const struct limit *l)
-{
-	switch (routine) {
-#define LEAVE_IF(condition)                                                                                            \
-	if (condition)                                                                                                 \
-	return false
-#define GEMM(t)                                                                                                        \
-	case CDM_BLAS_##t##gemm:                                                                                       \
-		LEAVE_IF(q->work > l->work || area(q) > CDM_TINY_RESULT || (q->m > (int)l->order && q->trans != 'N')); \
-		l->gemm(q->trans, q->trans_b, q->m, q->n, q->k, q->alpha, q->a, q->lda, q->b, q->ldb, q->beta, q->c,   \
-			q->ldc);                                                                                       \
-		return true;
-#define GEMV(t)                                                                                                        \
-	case CDM_BLAS_##t##gemv:                                                                                       \
-		LEAVE_IF(q->work > l->work);                                                                           \
-		l->gemv(q->trans, q->m, q->n, q->alpha, q->a, q->lda, q->b, q->ldb, q->beta, q->c, q->ldc);            \
-		return true;
-#define RANK(name)                                                                                                     \
-	case CDM_BLAS_##name:                                                                                          \
-		LEAVE_IF(q->work > l->work || q->n > (int)l->order);                                                   \
-		l->rank(q->uplo, q->trans, q->n, q->k, q->alpha, q->a, q->lda, q->beta, q->c, q->ldc);                 \
-		return true;
-#define TRSM(t)                                                                                                        \
-	case CDM_BLAS_##t##trsm:                                                                                       \
-		LEAVE_IF(area(q) > l->work || (q->side == 'L' ? q->m : q->n) > (int)l->order);                         \
-		l->trsm(q->side, q->uplo, q->trans, q->diag, q->m, q->n, q->alpha, q->a, q->lda, q->b, q->ldb);        \
-		return true;
-#define GETRF(t)                                                                                                       \
-	case CDM_BLAS_##t##getrf:                                                                                      \
-		LEAVE_IF(area(q) > l->work || q->m > (int)l->order);                                                   \
-		*q->info = l->getrf(q->m, q->n, q->a, q->lda, q->pivots);                                              \
-		return true;
-#define POTRF(t)                                                                                                       \
-	case CDM_BLAS_##t##potrf:                                                                                      \
-		*q->info = l->potrf(q->uplo, q->n, q->a, q->lda);                                                      \
-		return true;
-#define ALL(X) X(s) X(d) X(c) X(z)
-		ALL(GEMM)
-		ALL(GEMV)
-		RANK(ssyrk)
-		RANK(dsyrk)
-		RANK(csyrk)
-		RANK(zsyrk)
-		RANK(cherk)
-		RANK(zherk)
-		ALL(TRSM)
-		ALL(GETRF)
-		ALL(POTRF)
-	default:
-		return false;
+/* Each reads a list and computes the call, so that nothing is stored in between: half of what a call of order 4 costs is the way to it.
+ * The order of the tests is that of how soon larger calls leave. */
+#define READ(q, regs, slot, shape, ...)                                                                                \
+	if (slot->flags & CDM_SLOT_CBLAS) {                                                                            \
+		if (!ordered(regs))                                                                                    \
+			return false;                                                                                  \
+		shape##_cblas(&q, regs, ##__VA_ARGS__);                                                                \
+	} else {                                                                                                       \
+		shape##_fortran(&q, regs);                                                                             \
 	}
-}
+#define AT_ONCE(name)                                                                                                  \
+	static __attribute__((noinline)) bool name##_at_once(const struct cdm_regs *regs, const struct cdm_slot *slot, \
+							     const struct limit *l, uint64_t limit)
 
-bool cdm_quick_tiny(const struct cdm_quick *q, int routine)
+/* Legal calls of no more work than either limit. */
+static inline bool little(struct cdm_quick *q, const struct cdm_slot *slot, uint64_t most, uint64_t limit)
 {
-	const struct limit *l = &limits[routine];
-
-	return (unsigned)most(q) - l->from <= l->more && compute(q, routine, l);
+	q->work *= slot->coef;
+	return q->work <= most && q->work < limit;
 }
+
+AT_ONCE(gemm)
+{
+	struct cdm_quick q;
+
+	READ(q, regs, slot, gemm, l->complex)
+	if (!in_range(l, &q) || !gemm_legal(&q) || !little(&q, slot, l->work, limit) || area(&q) > CDM_TINY_RESULT ||
+	    (q.m > (int)l->order && q.trans != 'N'))
+		return false;
+	l->gemm(q.trans, q.trans_b, q.m, q.n, q.k, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta, q.c, q.ldc);
+	return true;
+}
+
+AT_ONCE(gemv)
+{
+	struct cdm_quick q;
+
+	READ(q, regs, slot, gemv, l->complex)
+	if (!in_range(l, &q) || !gemv_legal(&q) || !little(&q, slot, l->work, limit))
+		return false;
+	l->gemv(q.trans, q.m, q.n, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta, q.c, q.ldc);
+	return true;
+}
+
+AT_ONCE(rank)
+{
+	struct cdm_quick q;
+
+	READ(q, regs, slot, rank, l->complex && !l->hermitian, l->hermitian)
+	if (!in_range(l, &q) || q.n > (int)l->order || !rank_legal(&q, l->complex, l->hermitian) ||
+	    !little(&q, slot, l->work, limit))
+		return false;
+	l->rank(q.uplo, q.trans, q.n, q.k, q.alpha, q.a, q.lda, q.beta, q.c, q.ldc);
+	return true;
+}
+
+AT_ONCE(solve)
+{
+	struct cdm_quick q;
+
+	READ(q, regs, slot, solve, l->complex)
+	if (!in_range(l, &q) || !solve_legal(&q) || area(&q) > l->work || (q.side == 'L' ? q.m : q.n) > (int)l->order ||
+	    !little(&q, slot, UINT64_MAX, limit))
+		return false;
+	l->trsm(q.side, q.uplo, q.trans, q.diag, q.m, q.n, q.alpha, q.a, q.lda, q.b, q.ldb);
+	return true;
+}
+
+AT_ONCE(getrf)
+{
+	struct cdm_quick q;
+
+	if (!getrf(&q, regs) || !in_range(l, &q) || area(&q) > l->work || q.m > (int)l->order ||
+	    !little(&q, slot, UINT64_MAX, limit))
+		return false;
+	*q.info = l->getrf(q.m, q.n, q.a, q.lda, q.pivots);
+	return true;
+}
+
+AT_ONCE(potrf)
+{
+	struct cdm_quick q;
+
+	if (!potrf(&q, regs) || !in_range(l, &q) || !little(&q, slot, UINT64_MAX, limit))
+		return false;
+	*q.info = l->potrf(q.uplo, q.n, q.a, q.lda);
+	return true;
+}
+
+bool cdm_quick_at_once(const struct cdm_regs *regs, const struct cdm_slot *slot, uint64_t limit)
+{
+	const struct limit *l = &limits[slot->routine];
+
+	return l->at_once(regs, slot, l, limit);
+}
+
+static at_once_fn *const functions[CDM_TINY_ROUTINES] = {
+	[CDM_TINY_GEMM] = gemm_at_once,  [CDM_TINY_GEMV] = gemv_at_once,   [CDM_TINY_SYRK] = rank_at_once,
+	[CDM_TINY_TRSM] = solve_at_once, [CDM_TINY_GETRF] = getrf_at_once, [CDM_TINY_POTRF] = potrf_at_once,
+};
 
 /* The rows of enum cdm_scalar and enum cdm_tiny_type are the same types in the same order. */
 static struct limit *set_limit(const struct cdm_tiny_set *set, int routine, enum cdm_tiny_routine kernel)
@@ -104,6 +148,9 @@ static struct limit *set_limit(const struct cdm_tiny_set *set, int routine, enum
 	l->from = from->from;
 	l->more = from->to - from->from;
 	l->order = from->order;
+	l->complex = cdm_scalar_complex(cdm_blas_table[routine].type);
+	l->hermitian = cdm_blas_shape[routine] == CDM_SHAPE_HERK;
+	l->at_once = functions[kernel];
 	return l;
 }
 

@@ -10,6 +10,12 @@
 #include "offload/tiny/sets.h"
 
 #define FN static inline __attribute__((always_inline, unused))
+/* Takes its parameters as they are, so that a caller with the same ones jumps to it. */
+#ifdef __clang__
+#define ALIKE static __attribute__((noinline))
+#else
+#define ALIKE static __attribute__((noinline, noclone))
+#endif
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else

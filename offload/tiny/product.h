@@ -223,7 +223,7 @@ FN struct product product_of(int transa, int transb, int k, const void *alpha, c
 	return g;
 }
 
-static __attribute__((noinline, noclone)) void gemm_any(GEMM_PARAMETERS)
+ALIKE void gemm_any(GEMM_PARAMETERS)
 {
 	bool ta = !is_letter(transa, 'N'), tb = !is_letter(transb, 'N');
 	struct product g = product_of(transa, transb, k, alpha, a, lda, b, ldb, beta);
@@ -241,7 +241,7 @@ static __attribute__((noinline, noclone)) void gemm_any(GEMM_PARAMETERS)
 }
 
 /* Of one vector of rows at most: the way through panels takes as long as the smallest of these products. */
-static __attribute__((noinline, noclone)) void gemm_low(GEMM_PARAMETERS)
+ALIKE void gemm_low(GEMM_PARAMETERS)
 {
 	struct product g = product_of(transa, transb, k, alpha, a, lda, b, ldb, beta);
 
