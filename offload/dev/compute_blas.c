@@ -320,7 +320,7 @@ static int run_planned(struct cdm_call *c)
 		cdm_team_begin(&seat, c->flops);
 		ret = run_in(i ? i : &blas.instance[0], c);
 	}
-	cdm_team_leave(&seat, c->device_ns);
+	cdm_team_leave(&seat, ret ? 0 : c->device_ns);
 	return ret;
 }
 

@@ -53,10 +53,10 @@ bool cdm_fit_starved(uint64_t wall, uint64_t cpu)
 	return (double)cpu < (1 - CDM_FIT_STARVED) * (double)wall;
 }
 
-bool cdm_fit_slow(float *pace, double flops, uint64_t wall)
+bool cdm_fit_slow(float *pace, double flops, uint64_t wall, double share)
 {
 	float now = (float)((double)wall / flops), best = *pace;
 
 	*pace = best == 0 || now < best ? now : best * (float)CDM_FIT_FORGET;
-	return best != 0 && now > CDM_FIT_SLOW * best;
+	return best != 0 && now * share > CDM_FIT_SLOW * best;
 }

@@ -30,7 +30,7 @@ struct cdm_fit {
 
 enum cdm_fit_seen {
 	CDM_FIT_CALM,
-	CDM_FIT_RESTLESS,  /* a call on one thread has lost a turn on its CPU: no while has passed */
+	CDM_FIT_RESTLESS, /* in a call on one thread, or since the last: it loses its CPU again and again, no while has passed */
 	CDM_FIT_DISTURBED, /* others were in its way */
 };
 
@@ -42,7 +42,8 @@ bool cdm_fit_at_rest(const struct cdm_fit *fit);
 void cdm_fit_observe(struct cdm_fit *fit, int want, enum cdm_fit_seen seen, uint64_t wall);
 /* Whether a thread that had a CPU for cpu of wall ns was kept from it. */
 bool cdm_fit_starved(uint64_t wall, uint64_t cpu);
-/* Whether a call of flops that took wall ns was slow. *pace, ns per flop: the best of calls like it, 0 before the first. */
-bool cdm_fit_slow(float *pace, double flops, uint64_t wall);
+/* Whether a call of flops that took wall ns was slow. *pace, ns per flop: the best of calls like it, 0 before the first. share: of the
+ * threads that it wanted; calls with fewer may take longer by as much. */
+bool cdm_fit_slow(float *pace, double flops, uint64_t wall, double share);
 
 #endif

@@ -45,14 +45,17 @@ static long times_sent_away(void)
 	return getrusage(RUSAGE_THREAD, &u) ? 0 : u.ru_nivcsw;
 }
 
-/* Whether it has since the last time that this was asked, and not just once in a while, for a call of so many ns. */
-static bool was_sent_away(uint64_t wall)
+/* Whether it has, since this was last asked, as often as where threads outnumber the CPUs. */
+static bool is_crowded(void)
 {
 	static __thread long known;
-	long now = times_sent_away(), times = now - known;
+	static __thread uint64_t asked;
+	uint64_t now = cdm_now_ns(), passed = asked ? now - asked : 0;
+	long times = times_sent_away() - known;
 
-	known = now;
-	return times > 0 && (uint64_t)times >= wall / SENT_AWAY_NS;
+	known += times;
+	asked = now;
+	return times > 0 && (uint64_t)times * SENT_AWAY_NS >= passed && passed;
 }
 
 static int fitting(int want)
@@ -191,12 +194,12 @@ bool cdm_team_insist(struct cdm_seat *seat)
 	return true;
 }
 
-/* The caller was kept from its CPU; or it spins, and hands the CPU to and fro, as a member of the team gets none. */
+/* The caller was kept from its CPU, and did not just sleep; or it spins, and hands the CPU to and fro, as a member of the team gets none. */
 static bool was_disturbed(const struct cdm_seat *seat, uint64_t wall)
 {
-	uint64_t times = (uint64_t)(times_sent_away() - seat->away);
+	long times = times_sent_away() - seat->away;
 
-	return cdm_fit_starved(wall, cpu_ns() - seat->cpu) || (times > 0 && times >= wall / CDM_FIT_TURN);
+	return times > 0 && (cdm_fit_starved(wall, cpu_ns() - seat->cpu) || (uint64_t)times >= wall / CDM_FIT_TURN);
 }
 
 /* Of a call with the team. To know what a thread has had of its CPU takes two system calls at either end, and to read its clock settles
@@ -206,16 +209,17 @@ static enum cdm_fit_seen team_seen(const struct cdm_seat *seat, uint64_t wall)
 {
 	_Atomic float *best = &pace[seat->kind];
 	float known = atomic_load_explicit(best, memory_order_relaxed);
-	bool slow = cdm_fit_slow(&known, seat->flops, wall), disturbed = seat->sampled && was_disturbed(seat, wall);
+	bool slow = cdm_fit_slow(&known, seat->flops, wall, (double)seat->threads / seat->want);
+	bool disturbed = seat->sampled && was_disturbed(seat, wall);
 
 	atomic_store_explicit(best, known, memory_order_relaxed);
-	settled = !disturbed && !(wall > CDM_FIT_TURN && was_sent_away(wall));
+	settled = !disturbed && !(wall > CDM_FIT_TURN && is_crowded());
 	return disturbed || slow ? CDM_FIT_DISTURBED : CDM_FIT_CALM;
 }
 
 static enum cdm_fit_seen alone_seen(uint64_t wall)
 {
-	return wall > CDM_FIT_TURN && was_sent_away(wall) ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
+	return wall > CDM_FIT_TURN && is_crowded() ? CDM_FIT_RESTLESS : CDM_FIT_CALM;
 }
 
 static void tell(enum cdm_fit_seen seen, int want, uint64_t wall)
@@ -238,7 +242,7 @@ static void observe(const struct cdm_seat *seat, uint64_t wall)
 
 void cdm_team_leave(const struct cdm_seat *seat, uint64_t wall)
 {
-	if (seat->flops > 0)
+	if (seat->flops > 0 && wall)
 		observe(seat, wall);
 	drop_turn();
 	if (seat->threads > 1 || seat->insisted)

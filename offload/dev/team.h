@@ -38,7 +38,7 @@ bool cdm_team_insist(struct cdm_seat *seat);
 /* The call begins now, or when it is its turn: those that are long, and alone, are at most `want` at once. Nothing but computing comes
  * between this and cdm_team_leave(). */
 void cdm_team_begin(struct cdm_seat *seat, double flops);
-/* wall: ns that it has taken; whatever it is when the call has not begun. */
+/* wall: ns that it has taken; 0: it has not been computed. */
 void cdm_team_leave(const struct cdm_seat *seat, uint64_t wall);
 /* Fork child: nobody computes. */
 void cdm_team_child(void);

@@ -143,15 +143,17 @@ Test(fit, slow_calls_are_seen_by_their_pace)
 {
 	float pace = 0;
 
-	cr_assert(!cdm_fit_slow(&pace, 1e6, 100000)); /* the first of its kind */
-	cr_assert(!cdm_fit_slow(&pace, 2e6, 500000));
-	cr_assert(!cdm_fit_slow(&pace, 1e6, 400000));
-	cr_assert(cdm_fit_slow(&pace, 1e6, 700000));
-	cr_assert(!cdm_fit_slow(&pace, 1e6, 90000)); /* better than ever */
-	cr_assert(cdm_fit_slow(&pace, 1e6, 560000));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 100000, 1)); /* the first of its kind */
+	cr_assert(!cdm_fit_slow(&pace, 2e6, 500000, 1));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 400000, 1));
+	cr_assert(cdm_fit_slow(&pace, 1e6, 700000, 1));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 90000, 1)); /* better than ever */
+	cr_assert(cdm_fit_slow(&pace, 1e6, 560000, 1));
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 560000, 0.5)); /* half of the threads */
+	cr_assert(cdm_fit_slow(&pace, 1e6, 1200000, 0.5));
 	for (int i = 0; i < 100; i++) /* what is never reached again is forgotten */
-		cdm_fit_slow(&pace, 1e6, 560000);
-	cr_assert(!cdm_fit_slow(&pace, 1e6, 560000));
+		cdm_fit_slow(&pace, 1e6, 560000, 1);
+	cr_assert(!cdm_fit_slow(&pace, 1e6, 560000, 1));
 }
 
 /* ---- what the user has set */
