@@ -298,6 +298,8 @@ static int beyond(const struct survey *s, const struct cdm_plan *plan, const int
 		  int own)
 {
 	struct row products = stand_in(s, CDM_FAMILY_GEMM, r->type, CDM_SQUARE);
+	if (r->family == CDM_FAMILY_GEMV) /* the larger, the more it waits for memory */
+		return own;
 	int threads = plan->setting[own].threads, last = largest(s, plan, order, &products, threads);
 	int best = last < 0 ? own : winner(s, plan, order, products.seconds, last, threads);
 	double t = steady(s, r->seconds, size, order[best]);

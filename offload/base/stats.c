@@ -100,7 +100,10 @@ void cdm_stats_after_fork(void)
 	/* The child's only thread; memory that nobody has touched stays so. */
 	for (int i = 0; i < callers(); i++) {
 		struct cdm_caller *c = &cdm_stats.caller[i];
-		memset(c->n, 0, sizeof(*c) - offsetof(struct cdm_caller, n));
+		for (int r = 0; r < CDM_MAX_ROUTINES; r++)
+			if (c->n[CDM_CALLS_CONSIDERED][r])
+				memset(&c->routine[r], 0, sizeof(c->routine[r]));
+		memset(c->n, 0, offsetof(struct cdm_caller, routine) - offsetof(struct cdm_caller, n));
 		c->work = c->ask = 0;
 	}
 	memset(&cdm_stats.to_device, 0, sizeof(cdm_stats) - offsetof(struct cdm_stats, to_device));

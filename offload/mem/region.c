@@ -14,7 +14,7 @@
 #define TABLE_CHUNK 4096u /* descriptors per allocation */
 #define TABLE_CHUNKS ((CDM_WORD_REGION + 1u) / TABLE_CHUNK)
 #define PAST 64
-#define ARRIVAL 8 /* ticks: a use so soon is the one that a region comes to the device for */
+#define ARRIVAL 3 /* ticks: a use so soon is the one that a region comes to the device for, or beside it */
 
 const char *const cdm_origin_name[CDM_ORIGIN_COUNT] = {"malloc", "mmap", "static", "adopted"};
 

@@ -285,9 +285,11 @@ static int op_compute(struct op *op)
 	return r;
 }
 
-/* Some operand is not where the decision wants it: that takes time. */
+/* Some operand may not be where the decision wants it: that takes time. What a private device refuses is not known before. */
 static bool moves(const struct op *op)
 {
+	if (!op->facts.coherent)
+		return true;
 	for (int i = 0; i < op->call->operands; i++) {
 		const struct cdm_operand_facts *f = &op->facts.op[i];
 
@@ -311,7 +313,7 @@ static void count(const struct op *op, uint64_t moving)
 
 static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *policy)
 {
-	bool timed = moves(op), staged = op->decision.op[0] == CDM_PLACE_COPY;
+	bool timed = moves(op);
 	uint64_t begun = timed ? cdm_now_ns() : 0;
 	enum cdm_decline no = op_place(op, policy);
 
@@ -326,9 +328,9 @@ static enum cdm_decline op_execute(struct op *op, const struct cdm_policy *polic
 	if (r == -EIO)
 		snapshots_restore(op); /* the CPU does it, which may have to wait: nothing is held */
 	snapshots_drop(op);
-	begun = staged ? cdm_now_ns() : 0;
+	begun = timed ? cdm_now_ns() : 0;
 	int e = stages_end(op, r == 0);
-	moving += staged ? cdm_now_ns() - begun : 0;
+	moving += timed ? cdm_now_ns() - begun : 0;
 	if (r || e)
 		return CDM_DECLINE_FAILED;
 	op->call->result = op->device->result;
