@@ -145,7 +145,7 @@ static inline bool undecided(struct cdm_caller *self, const struct cdm_slot *slo
 	return true;
 }
 
-#define OFFLOAD_COST 3000 /* flops of reference BLAS that take as long as offloading a call, 0.5 to 1 us */
+#define OFFLOAD_COST 3000 /* flops of reference BLAS that take as long as offloading a call, 0.4 to 1 us */
 
 /* A call with a list that is read. Apart, so that other calls pay nothing for it. */
 static __attribute__((noinline)) void *look_closer(const struct cdm_regs *regs, struct cdm_slot *slot, uint64_t limit,
@@ -179,8 +179,7 @@ void *cdm_gate_look(const struct cdm_regs *regs, struct cdm_slot *slot)
 		return slot->flags & CDM_SLOT_FOREIGN ? original : NULL;
 	if (!(slot->flags & CDM_SLOT_QUICK) || !limit)
 		return stay_if_small(regs, slot, work_of(regs, slot), original);
-	if (atomic_load_explicit(&cdm_quick_tiny_most[slot->routine], memory_order_acquire) &&
-	    cdm_quick_at_once(regs, slot, limit))
+	if (cdm_quick_at_once(regs, slot, limit))
 		return done(cdm_caller_self, slot);
 	return look_closer(regs, slot, limit, original);
 }

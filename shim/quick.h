@@ -29,13 +29,10 @@ bool cdm_quick_has(int shape);
  * CDM_QUICK_MOST. Integer registers only. */
 #define CDM_QUICK_MOST 4096
 bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const struct cdm_slot *slot);
-/* Computes the call if it is legal, as small as that, and of less work than limit; its routine's entry below is not 0. False: nothing
- * was done. Integer registers only, but for calls that are computed. */
+/* Computes the call if it is legal, as small as that, and of less work than limit. False: nothing was done. Integer registers only, but
+ * for calls that are computed. */
 bool cdm_quick_at_once(const struct cdm_regs *regs, const struct cdm_slot *slot, uint64_t limit);
 /* From the first slow call on, if this CPU can do that at all. Any thread, any number of times. */
 void cdm_quick_start(void);
-/* By routine: the largest dimension of a call that may be computed at once; 0: none is, or not yet. To be read with acquire before
- * cdm_quick_at_once(). */
-extern _Atomic uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
 
 #endif

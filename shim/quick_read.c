@@ -19,22 +19,21 @@ bool cdm_quick_has(int shape)
 	}
 }
 
-static bool read_fortran(struct cdm_quick *q, const struct cdm_regs *r, int shape, bool complex)
+static bool read_call(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot)
 {
-	switch (shape) {
+	bool complex = cdm_scalar_complex(cdm_blas_table[slot->routine].type);
+
+	switch (cdm_blas_shape[slot->routine]) {
 	case CDM_SHAPE_GEMM:
-		gemm_fortran(q, r);
-		return gemm_legal(q);
+		return gemm_read(q, r, slot, complex) && gemm_legal(q);
 	case CDM_SHAPE_GEMV:
-		gemv_fortran(q, r);
-		return gemv_legal(q);
+		return gemv_read(q, r, slot, complex) && gemv_legal(q);
 	case CDM_SHAPE_SYRK:
+		return rank_read(q, r, slot, complex, false) && rank_legal(q, complex, false);
 	case CDM_SHAPE_HERK:
-		rank_fortran(q, r);
-		return rank_legal(q, complex, shape == CDM_SHAPE_HERK);
+		return rank_read(q, r, slot, true, true) && rank_legal(q, true, true);
 	case CDM_SHAPE_TRMM:
-		solve_fortran(q, r);
-		return solve_legal(q);
+		return solve_read(q, r, slot, complex) && solve_legal(q);
 	case CDM_SHAPE_GETRF:
 		return getrf(q, r);
 	default:
@@ -42,35 +41,9 @@ static bool read_fortran(struct cdm_quick *q, const struct cdm_regs *r, int shap
 	}
 }
 
-static bool read_cblas(struct cdm_quick *q, const struct cdm_regs *r, int shape, bool complex)
-{
-	if (!ordered(r))
-		return false;
-	switch (shape) {
-	case CDM_SHAPE_GEMM:
-		gemm_cblas(q, r, complex);
-		return gemm_legal(q);
-	case CDM_SHAPE_GEMV:
-		gemv_cblas(q, r, complex);
-		return gemv_legal(q);
-	case CDM_SHAPE_SYRK:
-		rank_cblas(q, r, complex, false);
-		return rank_legal(q, complex, false);
-	case CDM_SHAPE_HERK:
-		rank_cblas(q, r, false, true);
-		return rank_legal(q, complex, true);
-	default:
-		solve_cblas(q, r, complex);
-		return solve_legal(q);
-	}
-}
-
 bool cdm_quick_read(struct cdm_quick *q, const struct cdm_regs *regs, const struct cdm_slot *slot)
 {
-	bool complex = cdm_blas_table[slot->routine].type >= CDM_C;
-	int shape = cdm_blas_shape[slot->routine];
-	bool legal = slot->flags & CDM_SLOT_CBLAS ? read_cblas(q, regs, shape, complex)
-						  : read_fortran(q, regs, shape, complex);
+	bool legal = read_call(q, regs, slot);
 
 	q->work *= slot->coef;
 	return legal;

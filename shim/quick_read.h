@@ -123,6 +123,19 @@ static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->ldc = value(r, a + 5 + s);
 }
 
+/* Each _read() is false where the storage order is none. */
+static inline bool gemm_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
+{
+	if (!(slot->flags & CDM_SLOT_CBLAS)) {
+		gemm_fortran(q, r);
+		return true;
+	}
+	if (!ordered(r))
+		return false;
+	gemm_cblas(q, r, complex);
+	return true;
+}
+
 static inline bool gemm_legal(struct cdm_quick *q)
 {
 	q->work = product(q->m, q->n, q->k);
@@ -169,6 +182,18 @@ static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->c = address(r, a + 4 + s);
 	q->ldc = value(r, a + 5 + s);
 	q->k = 0;
+}
+
+static inline bool gemv_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
+{
+	if (!(slot->flags & CDM_SLOT_CBLAS)) {
+		gemv_fortran(q, r);
+		return true;
+	}
+	if (!ordered(r))
+		return false;
+	gemv_cblas(q, r, complex);
+	return true;
 }
 
 static inline bool gemv_legal(struct cdm_quick *q)
@@ -221,6 +246,19 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->m = 0;
 }
 
+static inline bool rank_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex,
+			     bool hermitian)
+{
+	if (!(slot->flags & CDM_SLOT_CBLAS)) {
+		rank_fortran(q, r);
+		return true;
+	}
+	if (!ordered(r))
+		return false;
+	rank_cblas(q, r, complex && !hermitian, hermitian);
+	return true;
+}
+
 static inline bool rank_legal(struct cdm_quick *q, bool complex, bool hermitian)
 {
 	q->work = (product(q->n, q->n, q->k) + 1) / 2; /* of a square: blas_shapes.h says at most */
@@ -265,6 +303,18 @@ static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bo
 	q->k = 0;
 	if (row)
 		swap(&q->m, &q->n);
+}
+
+static inline bool solve_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
+{
+	if (!(slot->flags & CDM_SLOT_CBLAS)) {
+		solve_fortran(q, r);
+		return true;
+	}
+	if (!ordered(r))
+		return false;
+	solve_cblas(q, r, complex);
+	return true;
 }
 
 static inline bool solve_legal(struct cdm_quick *q)

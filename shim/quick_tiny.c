@@ -3,15 +3,14 @@
 #include "shim/blas_shapes.h"
 #include "shim/quick_read.h"
 
-_Atomic uint16_t cdm_quick_tiny_most[CDM_BLAS_COUNT];
 /* struct cdm_tiny_limit. The work of gemm, syrk and gemv is in the gate's units. The largest dimension is from `from` to
- * from + more; both are 0 for routines without kernels, and no call that is read has that. */
+ * from + more. */
 struct limit;
 typedef bool at_once_fn(const struct cdm_regs *, const struct cdm_slot *, const struct limit *, uint64_t);
 static struct limit {
 	uint32_t work, from, more, order;
 	bool complex, hermitian;
-	at_once_fn *at_once;
+	_Atomic(at_once_fn *) at_once; /* set when the rest is; NULL: there is no kernel, or not yet */
 	union {
 		cdm_tiny_gemm_fn *gemm;
 		cdm_tiny_gemv_fn *gemv;
@@ -36,19 +35,11 @@ static inline unsigned area(const struct cdm_quick *q)
 
 /* Each reads a list and computes the call, so that nothing is stored in between: half of what a call of order 4 costs is the way to it.
  * The order of the tests is that of how soon larger calls leave. */
-#define READ(q, regs, slot, shape, ...)                                                                                \
-	if (slot->flags & CDM_SLOT_CBLAS) {                                                                            \
-		if (!ordered(regs))                                                                                    \
-			return false;                                                                                  \
-		shape##_cblas(&q, regs, ##__VA_ARGS__);                                                                \
-	} else {                                                                                                       \
-		shape##_fortran(&q, regs);                                                                             \
-	}
 #define AT_ONCE(name)                                                                                                  \
 	static __attribute__((noinline)) bool name##_at_once(const struct cdm_regs *regs, const struct cdm_slot *slot, \
 							     const struct limit *l, uint64_t limit)
 
-/* Legal calls of no more work than either limit. */
+/* Of a legal call: no more work than most, and less than limit. */
 static inline bool little(struct cdm_quick *q, const struct cdm_slot *slot, uint64_t most, uint64_t limit)
 {
 	q->work *= slot->coef;
@@ -59,9 +50,8 @@ AT_ONCE(gemm)
 {
 	struct cdm_quick q;
 
-	READ(q, regs, slot, gemm, l->complex)
-	if (!in_range(l, &q) || !gemm_legal(&q) || !little(&q, slot, l->work, limit) || area(&q) > CDM_TINY_RESULT ||
-	    (q.m > (int)l->order && q.trans != 'N'))
+	if (!gemm_read(&q, regs, slot, l->complex) || !in_range(l, &q) || !gemm_legal(&q) ||
+	    !little(&q, slot, l->work, limit) || area(&q) > CDM_TINY_RESULT || (q.m > (int)l->order && q.trans != 'N'))
 		return false;
 	l->gemm(q.trans, q.trans_b, q.m, q.n, q.k, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta, q.c, q.ldc);
 	return true;
@@ -71,8 +61,8 @@ AT_ONCE(gemv)
 {
 	struct cdm_quick q;
 
-	READ(q, regs, slot, gemv, l->complex)
-	if (!in_range(l, &q) || !gemv_legal(&q) || !little(&q, slot, l->work, limit))
+	if (!gemv_read(&q, regs, slot, l->complex) || !in_range(l, &q) || !gemv_legal(&q) ||
+	    !little(&q, slot, l->work, limit))
 		return false;
 	l->gemv(q.trans, q.m, q.n, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta, q.c, q.ldc);
 	return true;
@@ -82,9 +72,8 @@ AT_ONCE(rank)
 {
 	struct cdm_quick q;
 
-	READ(q, regs, slot, rank, l->complex && !l->hermitian, l->hermitian)
-	if (!in_range(l, &q) || q.n > (int)l->order || !rank_legal(&q, l->complex, l->hermitian) ||
-	    !little(&q, slot, l->work, limit))
+	if (!rank_read(&q, regs, slot, l->complex, l->hermitian) || !in_range(l, &q) || q.n > (int)l->order ||
+	    !rank_legal(&q, l->complex, l->hermitian) || !little(&q, slot, l->work, limit))
 		return false;
 	l->rank(q.uplo, q.trans, q.n, q.k, q.alpha, q.a, q.lda, q.beta, q.c, q.ldc);
 	return true;
@@ -94,9 +83,8 @@ AT_ONCE(solve)
 {
 	struct cdm_quick q;
 
-	READ(q, regs, slot, solve, l->complex)
-	if (!in_range(l, &q) || !solve_legal(&q) || area(&q) > l->work || (q.side == 'L' ? q.m : q.n) > (int)l->order ||
-	    !little(&q, slot, UINT64_MAX, limit))
+	if (!solve_read(&q, regs, slot, l->complex) || !in_range(l, &q) || !solve_legal(&q) || area(&q) > l->work ||
+	    (q.side == 'L' ? q.m : q.n) > (int)l->order || !little(&q, slot, UINT64_MAX, limit))
 		return false;
 	l->trsm(q.side, q.uplo, q.trans, q.diag, q.m, q.n, q.alpha, q.a, q.lda, q.b, q.ldb);
 	return true;
@@ -127,7 +115,9 @@ bool cdm_quick_at_once(const struct cdm_regs *regs, const struct cdm_slot *slot,
 {
 	const struct limit *l = &limits[slot->routine];
 
-	return l->at_once(regs, slot, l, limit);
+	at_once_fn *fn = atomic_load_explicit(&l->at_once, memory_order_acquire);
+
+	return fn && fn(regs, slot, l, limit);
 }
 
 static at_once_fn *const functions[CDM_TINY_ROUTINES] = {
@@ -150,15 +140,13 @@ static struct limit *set_limit(const struct cdm_tiny_set *set, int routine, enum
 	l->order = from->order;
 	l->complex = cdm_scalar_complex(cdm_blas_table[routine].type);
 	l->hermitian = cdm_blas_shape[routine] == CDM_SHAPE_HERK;
-	l->at_once = functions[kernel];
 	return l;
 }
 
-/* From now on, calls with dimensions up to the limit's come here. */
-static void open_gate(const struct cdm_tiny_set *set, int routine, enum cdm_tiny_routine kernel)
+/* From now on, calls come here. */
+static void open_gate(int routine, enum cdm_tiny_routine kernel)
 {
-	atomic_store_explicit(&cdm_quick_tiny_most[routine], set->limits[kernel][cdm_blas_table[routine].type].to,
-			      memory_order_release);
+	atomic_store_explicit(&limits[routine].at_once, functions[kernel], memory_order_release);
 }
 
 void cdm_quick_start(void)
@@ -173,7 +161,7 @@ void cdm_quick_start(void)
 		return;
 #define START(routine, KERNEL, member, function)                                                                       \
 	set_limit(set, routine, CDM_TINY_##KERNEL)->member = function;                                                 \
-	open_gate(set, routine, CDM_TINY_##KERNEL)
+	open_gate(routine, CDM_TINY_##KERNEL)
 	for (int t = 0; t < CDM_TINY_TYPES; t++) {
 		const struct cdm_tiny_kernels *k = &set->of[t];
 

@@ -65,16 +65,18 @@
  *		      16 256	 1.7 1.5 3.6 2.2   32 256   1.8 1.8 3.3 2.0   8 256    0.9 0.8 3.8 1.9  (s and d: ATLAS; 4.5 times OpenBLAS)
  *
  * Reaching another library than the program's own costs 30 to 80 ns more than calling it, so that a ratio of 0.9 is none to give up.
- * Below 4 all are faster than the program's own library, whichever it is but OpenBLAS, whose products of order 1 are 1.1 times as fast
- * (Zen 5: dgemm 2 takes 15 ns from call to return, 26 in reference BLAS; dsyrk 21 and 79; dtrsm 27 and 66; zgemm 17 and 73). At 4 to 7
- * MKL's getrf and ATLAS's potrf are faster, but the program's own library is neither. */
+ * Below 4 gemm, gemv and syrk are faster than the program's own library, whichever it is but OpenBLAS, whose products of order 1 are
+ * 1.1 times as fast (Zen 5: dgemm 2 takes 15 ns from call to return, 26 in reference BLAS; dsyrk 21 and 79; zgemm 17 and 73). So
+ * would trsm be, 27 and 66, but it multiplies by reciprocals: what reference BLAS solves exactly, in equations so few that somebody
+ * may have written down the answer, it does not. At 4 to 7 MKL's getrf and ATLAS's potrf are faster, but the program's own library is
+ * neither. */
 static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES] = {
 	/* clang-format off */
 	/*		     s			      d			    c			  z */
 	[CDM_TINY_GEMM]	 = {{1, 256, 128, 110592}, {1, 256, 128, 64000}, {1, 256, 128, 32768}, {1, 256, 32, 8000}},
 	[CDM_TINY_GEMV]	 = {{1, 512, 0, 10000},	  {1, 512, 0, 9216},	{1, 512, 0, 9216},    {1, 512, 0, 3072}},
 	[CDM_TINY_SYRK]	 = {{1, 256, 40, 16384},  {1, 256, 64, 32768},	{1, 256, 32, 16384},  {1, 256, 16, 16384}},
-	[CDM_TINY_TRSM]	 = {{1, 256, 32, 2048},	  {1, 256, 32, 2048},	{1, 256, 32, 2048},   {1, 256, 32, 2048}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 2048},	  {4, 256, 32, 2048},	{4, 256, 32, 2048},   {4, 256, 32, 2048}},
 	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
 	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
 	/* clang-format on */
@@ -128,7 +130,7 @@ static const struct cdm_tiny_limit avx512_limits[CDM_TINY_ROUTINES][CDM_TINY_TYP
 	[CDM_TINY_GEMM]	 = {{1, 256, 128, 262144}, {1, 256, 128, 262144}, {1, 256, 128, 175616}, {1, 256, 128, 157464}},
 	[CDM_TINY_GEMV]	 = {{1, 512, 0, 16384},	  {1, 512, 0, 16384},	{1, 512, 0, 16384},    {1, 512, 0, 16384}},
 	[CDM_TINY_SYRK]	 = {{1, 256, 64, 262144}, {1, 256, 64, 262144},	{1, 256, 64, 262144},  {1, 256, 64, 262144}},
-	[CDM_TINY_TRSM]	 = {{1, 256, 32, 8192},	  {1, 256, 32, 8192},	{1, 256, 32, 8192},   {1, 256, 32, 8192}},
+	[CDM_TINY_TRSM]	 = {{4, 256, 32, 8192},	  {4, 256, 32, 8192},	{4, 256, 32, 8192},   {4, 256, 32, 8192}},
 	[CDM_TINY_GETRF] = {{1, 512, 32, 16384}, {1, 512, 32, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
 	[CDM_TINY_POTRF] = {{1, 32, 32, 0},	  {1, 32, 32, 0},	{1, 32, 32, 0},	      {1, 32, 32, 0}},
 	/* clang-format on */
