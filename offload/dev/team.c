@@ -10,8 +10,9 @@
 #include "offload/dev/cpus.h"
 #include "offload/dev/fit.h"
 
-/* Where threads outnumber the CPUs, each loses its own more often than once in this time. */
-#define SENT_AWAY_NS 30000000u
+/* Where threads outnumber the CPUs, each loses its own so often in this time: the kernel's turns are of 3 to 10 ms. */
+#define SENT_AWAY 2
+#define SENT_AWAY_NS 40000000u
 #define LONG 500e6 /* order 630, 9 MiB of operands */
 #define PATIENCE_NS 10000000000u
 
@@ -45,17 +46,21 @@ static long times_sent_away(void)
 	return getrusage(RUSAGE_THREAD, &u) ? 0 : u.ru_nivcsw;
 }
 
-/* Whether it has, since this was last asked, as often as where threads outnumber the CPUs. */
+/* Whether it has, as often as where threads outnumber the CPUs, in the last while of that length that is over. */
 static bool is_crowded(void)
 {
-	static __thread long known;
-	static __thread uint64_t asked;
-	uint64_t now = cdm_now_ns(), passed = asked ? now - asked : 0;
-	long times = times_sent_away() - known;
+	static __thread uint64_t since;
+	static __thread long before;
+	static __thread bool crowded;
+	uint64_t now = cdm_now_ns();
 
-	known += times;
-	asked = now;
-	return times > 0 && (uint64_t)times * SENT_AWAY_NS >= passed && passed;
+	if (since && now - since < SENT_AWAY_NS)
+		return crowded;
+	long times = times_sent_away();
+	crowded = since && (uint64_t)(times - before) * SENT_AWAY_NS >= SENT_AWAY * (now - since);
+	before = times;
+	since = now;
+	return crowded;
 }
 
 static int fitting(int want)
@@ -199,7 +204,8 @@ static bool was_disturbed(const struct cdm_seat *seat, uint64_t wall)
 {
 	long times = times_sent_away() - seat->away;
 
-	return times > 0 && (cdm_fit_starved(wall, cpu_ns() - seat->cpu) || (uint64_t)times >= wall / CDM_FIT_TURN);
+	return times > 0 && (cdm_fit_starved(wall, cpu_ns() - seat->cpu) ||
+			     (wall > CDM_FIT_TURN && (uint64_t)times * CDM_FIT_TURN >= wall));
 }
 
 /* Of a call with the team. To know what a thread has had of its CPU takes two system calls at either end, and to read its clock settles
