@@ -101,7 +101,7 @@ void cdm_stats_after_fork(void)
 	for (int i = 0; i < callers(); i++) {
 		struct cdm_caller *c = &cdm_stats.caller[i];
 		for (int r = 0; r < CDM_MAX_ROUTINES; r++)
-			if (c->n[CDM_CALLS_CONSIDERED][r])
+			if (c->routine[r].offloaded || c->routine[r].host_ns)
 				memset(&c->routine[r], 0, sizeof(c->routine[r]));
 		memset(c->n, 0, offsetof(struct cdm_caller, routine) - offsetof(struct cdm_caller, n));
 		c->work = c->ask = 0;

@@ -406,11 +406,19 @@ Test(report, a_file_size_limit_raises_no_signal)
 
 Test(report, after_fork_counts_start_at_zero)
 {
+	struct cdm_routine_stats sum;
+	struct cdm_caller *self = cdm_caller_get();
+
 	some_calls();
+	cdm_count_own(self, &self->routine[1].host_ns, 5); /* it was timed, and then stayed for its size */
 	cdm_stats.start_ns = 1;
 	cdm_stats_after_fork();
 	cr_assert_eq(cdm_stats_seen(0), 0);
 	cr_assert_eq(cdm_stats_declined(CDM_DECLINE_SMALL), 0);
 	cr_assert_eq(cdm_stats_reused(), 0);
+	cdm_stats_routine(&sum, 0);
+	cr_assert_eq(sum.offloaded + sum.device_ns + sum.move_ns + sum.kiloflop, 0);
+	cdm_stats_routine(&sum, 1);
+	cr_assert_eq(sum.host_ns, 0);
 	cr_assert_gt(cdm_stats.start_ns, 1);
 }
