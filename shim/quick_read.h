@@ -103,7 +103,8 @@ static inline void gemm_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 	q->ldc = integer(r, 12);
 }
 
-static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+/* Each _cblas(), and so _read(), is false where the storage order is none. */
+static inline bool gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
 {
 	int a = complex ? 7 : 6, first = row_major(r) ? 1 : 0, s = complex ? 1 : 0;
 	int at_a = a + 2 * first, at_b = a + 2 - 2 * first; /* C' = B' A' */
@@ -121,18 +122,14 @@ static inline void gemm_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->beta = complex ? address(r, a + 4) : scalar(r, 1);
 	q->c = address(r, a + 4 + s);
 	q->ldc = value(r, a + 5 + s);
+	return ordered(r);
 }
 
-/* Each _read() is false where the storage order is none. */
 static inline bool gemm_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
 {
-	if (!(slot->flags & CDM_SLOT_CBLAS)) {
-		gemm_fortran(q, r);
-		return true;
-	}
-	if (!ordered(r))
-		return false;
-	gemm_cblas(q, r, complex);
+	if (slot->flags & CDM_SLOT_CBLAS)
+		return gemm_cblas(q, r, complex);
+	gemm_fortran(q, r);
 	return true;
 }
 
@@ -163,7 +160,7 @@ static inline void gemv_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 }
 
 /* The conjugate of a row-major matrix is none of the column-major forms. */
-static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+static inline bool gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
 {
 	int a = complex ? 5 : 4, row = row_major(r) ? 1 : 0, s = complex ? 1 : 0;
 	char trans = transpose(r, 1);
@@ -182,17 +179,14 @@ static inline void gemv_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->c = address(r, a + 4 + s);
 	q->ldc = value(r, a + 5 + s);
 	q->k = 0;
+	return ordered(r);
 }
 
 static inline bool gemv_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
 {
-	if (!(slot->flags & CDM_SLOT_CBLAS)) {
-		gemv_fortran(q, r);
-		return true;
-	}
-	if (!ordered(r))
-		return false;
-	gemv_cblas(q, r, complex);
+	if (slot->flags & CDM_SLOT_CBLAS)
+		return gemv_cblas(q, r, complex);
+	gemv_fortran(q, r);
 	return true;
 }
 
@@ -226,7 +220,7 @@ static inline bool rank_transpose(char trans, bool complex, bool hermitian)
 }
 
 /* by_address: alpha and beta are complex. A transpose that is not legal is left for rank_legal(). */
-static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool by_address, bool hermitian)
+static inline bool rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool by_address, bool hermitian)
 {
 	int a = by_address ? 6 : 5, s = by_address ? 1 : 0;
 	char trans = transpose(r, 2);
@@ -244,18 +238,15 @@ static inline void rank_cblas(struct cdm_quick *q, const struct cdm_regs *r, boo
 	q->c = address(r, a + 2 + s);
 	q->ldc = value(r, a + 3 + s);
 	q->m = 0;
+	return ordered(r);
 }
 
 static inline bool rank_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex,
 			     bool hermitian)
 {
-	if (!(slot->flags & CDM_SLOT_CBLAS)) {
-		rank_fortran(q, r);
-		return true;
-	}
-	if (!ordered(r))
-		return false;
-	rank_cblas(q, r, complex && !hermitian, hermitian);
+	if (slot->flags & CDM_SLOT_CBLAS)
+		return rank_cblas(q, r, complex && !hermitian, hermitian);
+	rank_fortran(q, r);
 	return true;
 }
 
@@ -284,7 +275,7 @@ static inline void solve_fortran(struct cdm_quick *q, const struct cdm_regs *r)
 	q->k = 0;
 }
 
-static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
+static inline bool solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bool complex)
 {
 	bool row = row_major(r);
 	int a = complex ? 8 : 7;
@@ -303,17 +294,14 @@ static inline void solve_cblas(struct cdm_quick *q, const struct cdm_regs *r, bo
 	q->k = 0;
 	if (row)
 		swap(&q->m, &q->n);
+	return ordered(r);
 }
 
 static inline bool solve_read(struct cdm_quick *q, const struct cdm_regs *r, const struct cdm_slot *slot, bool complex)
 {
-	if (!(slot->flags & CDM_SLOT_CBLAS)) {
-		solve_fortran(q, r);
-		return true;
-	}
-	if (!ordered(r))
-		return false;
-	solve_cblas(q, r, complex);
+	if (slot->flags & CDM_SLOT_CBLAS)
+		return solve_cblas(q, r, complex);
+	solve_fortran(q, r);
 	return true;
 }
 
