@@ -187,3 +187,26 @@ FN V v_from_pd(__m512d d)
 {
 	return d;
 }
+
+/* (a[0], b[0], a[1], b[1], ...), zeros from `rows` on: at most half a vector's lanes. */
+FN V v_interleave(const T *a, const T *b, int rows)
+{
+	__mmask8 mask = (__mmask8)((1 << rows) - 1);
+	V both = v_both(_mm256_maskz_loadu_pd(mask, a), _mm256_maskz_loadu_pd(mask, b));
+
+	return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), both);
+}
+
+/* (p[0], p[1]) in all pairs of lanes. */
+FN V v_bcast_pair(const T *p)
+{
+	return _mm512_broadcast_f64x2(_mm_loadu_pd(p));
+}
+
+/* The sums of the pairs of lanes; what is beyond them is undefined. */
+FN V v_neighbour_sums(V v)
+{
+	V apart = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
+
+	return _mm512_castpd256_pd512(v_low(apart) + v_high(apart));
+}

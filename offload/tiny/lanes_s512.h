@@ -180,3 +180,34 @@ FN V v_from_pd(__m512d d)
 {
 	return _mm512_castpd_ps(d);
 }
+
+FN V v_both(__m256 low, __m256 high)
+{
+	return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
+/* (a[0], b[0], a[1], b[1], ...), zeros from `rows` on: at most half a vector's lanes. */
+FN V v_interleave(const T *a, const T *b, int rows)
+{
+	__mmask8 mask = (__mmask8)((1 << rows) - 1);
+	V both = v_both(_mm256_maskz_loadu_ps(mask, a), _mm256_maskz_loadu_ps(mask, b));
+
+	return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15), both);
+}
+
+/* (p[0], p[1]) in all pairs of lanes. */
+FN V v_bcast_pair(const T *p)
+{
+	double pair;
+
+	__builtin_memcpy(&pair, p, sizeof pair);
+	return _mm512_castpd_ps(_mm512_set1_pd(pair));
+}
+
+/* The sums of the pairs of lanes; what is beyond them is undefined. */
+FN V v_neighbour_sums(V v)
+{
+	V apart = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), v);
+
+	return _mm512_castps256_ps512(v_low(apart) + v_high(apart));
+}

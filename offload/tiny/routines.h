@@ -3,6 +3,8 @@
 #include "offload/tiny/tile.h"
 #include "offload/tiny/dots.h"
 #include "offload/tiny/product.h"
+#include "offload/tiny/gemm.h"
+#include "offload/tiny/rank.h"
 #include "offload/tiny/vector.h"
 #include "offload/tiny/solve.h"
 #include "offload/tiny/lu.h"

@@ -30,6 +30,14 @@ FN int panel_vectors(int vectors)
 	return vectors == 4 ? 2 : min_(vectors, PANEL_MAX);
 }
 
+/* Vectors of the panels of that many which follow each other. */
+FN int alike_vectors(int vectors)
+{
+	int left = vectors % PANEL_MAX == 1 ? PANEL_MAX + 1 : vectors % PANEL_MAX;
+
+	return vectors > PANEL_MAX + 1 ? vectors - left : vectors;
+}
+
 FN int vectors_of(int rows)
 {
 	return (rows + VL - 1) / VL;
