@@ -210,3 +210,15 @@ FN V v_neighbour_sums(V v)
 
 	return _mm512_castpd256_pd512(v_low(apart) + v_high(apart));
 }
+
+/* a, with b in the lanes whose bits are set. */
+FN V v_replace(V a, uint64_t bits, V b)
+{
+	return _mm512_mask_mov_pd(a, (__mmask8)bits, b);
+}
+
+/* acc - a b in the lanes whose bits are set, acc in the others. */
+FN V v_fnma_in(uint64_t bits, V a, V b, V acc)
+{
+	return _mm512_mask3_fnmadd_pd(a, b, acc, (__mmask8)bits);
+}

@@ -211,3 +211,15 @@ FN V v_neighbour_sums(V v)
 
 	return _mm512_castps256_ps512(v_low(apart) + v_high(apart));
 }
+
+/* a, with b in the lanes whose bits are set. */
+FN V v_replace(V a, uint64_t bits, V b)
+{
+	return _mm512_mask_mov_ps(a, (__mmask16)bits, b);
+}
+
+/* acc - a b in the lanes whose bits are set, acc in the others. */
+FN V v_fnma_in(uint64_t bits, V a, V b, V acc)
+{
+	return _mm512_mask3_fnmadd_ps(a, b, acc, (__mmask16)bits);
+}

@@ -190,6 +190,8 @@ _Static_assert(sizeof(in_order) == CAP, "a number for each row");
 
 int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
+	if (IN_REGISTERS(m, n))
+		return getrf_in_registers(m, n, a, lda, ipiv);
 	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {

@@ -7,5 +7,6 @@
 #include "offload/tiny/rank.h"
 #include "offload/tiny/vector.h"
 #include "offload/tiny/solve.h"
+#include "offload/tiny/lu_registers.h"
 #include "offload/tiny/lu.h"
 #include "offload/tiny/cholesky.h"
