@@ -8,7 +8,7 @@
 struct limit;
 typedef bool at_once_fn(const struct cdm_regs *, const struct cdm_slot *, const struct limit *, uint64_t);
 static struct limit {
-	uint32_t work, from, more, order;
+	uint32_t work, from, more, order, tall;
 	bool complex, hermitian;
 	_Atomic(at_once_fn *) at_once; /* set when the rest is; NULL: there is no kernel, or not yet */
 	union {
@@ -94,8 +94,10 @@ AT_ONCE(getrf)
 {
 	struct cdm_quick q;
 
-	if (!getrf(&q, regs) || !in_range(l, &q) || area(&q) > l->work || q.m > (int)l->order ||
-	    !little(&q, slot, UINT64_MAX, limit))
+	if (!getrf(&q, regs) || !in_range(l, &q))
+		return false;
+	bool fits = q.m <= (int)l->order ? area(&q) <= l->work : area(&q) <= l->tall && q.n <= CDM_TINY_THIN;
+	if (!fits || !little(&q, slot, UINT64_MAX, limit))
 		return false;
 	*q.info = l->getrf(q.m, q.n, q.a, q.lda, q.pivots);
 	return true;
@@ -138,6 +140,7 @@ static struct limit *set_limit(const struct cdm_tiny_set *set, int routine, enum
 	l->from = from->from;
 	l->more = from->to - from->from;
 	l->order = from->order;
+	l->tall = kernel == CDM_TINY_GETRF ? set->tall[cdm_blas_table[routine].type] : 0;
 	l->complex = cdm_scalar_complex(cdm_blas_table[routine].type);
 	l->hermitian = cdm_blas_shape[routine] == CDM_SHAPE_HERK;
 	return l;

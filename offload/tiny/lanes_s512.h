@@ -76,9 +76,21 @@ FN uint64_t v_eqbits(V a, V b)
 	return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
 }
 
+/* a > b */
+FN uint64_t v_gtbits(V a, V b)
+{
+	return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+
 FN T t_abs(T x)
 {
 	return __builtin_fabsf(x);
+}
+
+/* acc - a b */
+FN T t_fnma(T a, T b, T acc)
+{
+	return __builtin_fmaf(-a, b, acc);
 }
 
 FN T t_sqrt(T x)

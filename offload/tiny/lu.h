@@ -59,12 +59,6 @@ FN int exchange(struct elimination *s, int j, int row)
 	return with;
 }
 
-static __attribute__((noinline)) void divide_column(E *column, int rows, E by)
-{
-	for (int i = 0; i < rows; i++)
-		column[i] = e_div(column[i], by);
-}
-
 /* The column's active rows become multipliers, the others zero. A single group is returned in l. */
 FN void multipliers(const int W, const int G, const struct elimination *s, E *column, E pivot, V l[8])
 {
@@ -192,6 +186,8 @@ int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 {
 	if (IN_REGISTERS(m, n))
 		return getrf_in_registers(m, n, a, lda, ipiv);
+	if (IS_TALL(m, n))
+		return getrf_tall(m, n, a, lda, ipiv);
 	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {

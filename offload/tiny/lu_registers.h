@@ -6,7 +6,7 @@
 
 #if !COMPLEX && REGISTERS == 32
 /* Up to 4 vectors, and 8 columns of 1 or 2, 4 of more. */
-#define IN_REGISTERS(m, n) ((m) <= 2 * VL ? (n) <= 8 : (n) <= 4)
+#define IN_REGISTERS(m, n) ((m) <= 2 * VL ? (n) <= 8 : (m) <= CAP && (n) <= 4)
 _Static_assert(MAX_VECTORS <= 4, "columns in registers have no more");
 
 FN uint64_t rows_from(int first, int m)
@@ -54,61 +54,85 @@ FN void multipliers_in(const int W, V column[4], E pivot, uint64_t below)
 	}
 }
 
+typedef V in_registers[8][4];
+typedef E in_memory[8][4 * VL];
+
+/* Rows j and p of the columns before j, which are final but for that. */
+FN void exchange_before(const int W, in_registers column, in_memory elements, const int j, int p)
+{
+	UNROLL for (int c = 0; c < 8; c++) if (c < j)
+	{
+		E up = elements[c][p];
+
+		exchange_in(W, column[c], elements[c], j, p);
+		elements[c][p] = elements[c][j];
+		elements[c][j] = up;
+	}
+}
+
+FN void keep_elements(const int W, E *elements, const V column[4])
+{
+	UNROLL for (int v = 0; v < W; v++) v_store(elements + v * VL, column[v]);
+}
+
+/* Returns info. */
+FN int step_in_registers(const int W, const int N, in_registers column, in_memory elements, const int j, int m,
+			 int *ipiv, int info)
+{
+	uint64_t below = rows_from(j + 1, m);
+	int p = pivot_in(W, column[j], elements[j][j], j, rows_from(j, m));
+	E pivot = elements[j][p];
+
+	ipiv[j] = p + 1;
+	exchange_before(W, column, elements, j, p);
+	exchange_in(W, column[j], elements[j], j, p);
+	multipliers_in(W, column[j], pivot, below);
+	keep_elements(W, elements[j], column[j]);
+	UNROLL for (int c = 0; c < N; c++) if (c > j)
+	{
+		V u = exchange_in(W, column[c], elements[c], j, p);
+
+		UNROLL for (int v = 0; v < W; v++) column[c][v] =
+			v_fnma_in(below >> (v * VL), column[j][v], u, column[c][v]);
+		keep_elements(W, elements[c], column[c]);
+	}
+	return info ? info : e_is0(pivot) ? j + 1 : 0;
+}
+
 FN int lu_in_registers(const int W, const int N, int m, int n, E *a, ptrdiff_t lda, int *ipiv)
 {
-	E elements[8][4 * VL] __attribute__((aligned(64)));
-	V column[8][4];
-	int steps = min_(m, n), info = 0, last = m - (W - 1) * VL;
+	int steps = min_(m, n), last = m - (W - 1) * VL;
 	VM mask = v_mask(last);
+	int info = 0;
+	in_registers column;
+	in_memory elements __attribute__((aligned(64)));
 
-	UNROLL for (int c = 0; c < N; c++) UNROLL for (int v = 0; v < W; v++)
+	UNROLL for (int c = 0; c < N; c++)
 	{
-		const E *from = a + min_(c, n - 1) * lda + v * VL;
+		const E *from = a + min_(c, n - 1) * lda;
 
-		column[c][v] = v < W - 1 ? v_load(from) : v_loadm(from, mask);
-		v_store(elements[c] + v * VL, column[c][v]);
+		UNROLL for (int v = 0; v < W; v++) column[c][v] =
+			v < W - 1 ? v_load(from + v * VL) : v_loadm(from + v * VL, mask);
+		keep_elements(W, elements[c], column[c]);
 	}
-	UNROLL for (int j = 0; j < N; j++)
+#define STEP(j)                                                                                                        \
+	if ((j) < N && (j) < steps)                                                                                    \
+	info = step_in_registers(W, N, column, elements, j, m, ipiv, info)
+	STEP(0);
+	STEP(1);
+	STEP(2);
+	STEP(3);
+	STEP(4);
+	STEP(5);
+	STEP(6);
+	STEP(7);
+#undef STEP
+	UNROLL for (int c = 0; c < N; c++) if (c < n)
 	{
-		if (j == steps)
-			break;
-		uint64_t below = rows_from(j + 1, m);
-		int p = pivot_in(W, column[j], elements[j][j], j, rows_from(j, m));
-		E pivot = elements[j][p];
+		E *to = a + c * lda;
 
-		ipiv[j] = p + 1;
-		if (e_is0(pivot) && !info)
-			info = j + 1;
-		UNROLL for (int c = 0; c < j; c++)
-		{
-			E up = elements[c][p];
-
-			exchange_in(W, column[c], elements[c], j, p);
-			elements[c][p] = elements[c][j];
-			elements[c][j] = up;
-		}
-		exchange_in(W, column[j], elements[j], j, p);
-		multipliers_in(W, column[j], pivot, below);
-		UNROLL for (int v = 0; v < W; v++) v_store(elements[j] + v * VL, column[j][v]);
-		UNROLL for (int c = j + 1; c < N; c++)
-		{
-			V u = exchange_in(W, column[c], elements[c], j, p);
-
-			UNROLL for (int v = 0; v < W; v++)
-			{
-				column[c][v] = v_fnma_in(below >> (v * VL), column[j][v], u, column[c][v]);
-				v_store(elements[c] + v * VL, column[c][v]);
-			}
-		}
-	}
-	UNROLL for (int c = 0; c < N; c++) if (c < n) UNROLL for (int v = 0; v < W; v++)
-	{
-		E *to = a + c * lda + v * VL;
-
-		if (v < W - 1)
-			v_store(to, column[c][v]);
-		else
-			v_storep(to, column[c][v], last);
+		UNROLL for (int v = 0; v < W - 1; v++) v_store(to + v * VL, column[c][v]);
+		v_storep(to + (W - 1) * VL, column[c][W - 1], last);
 	}
 	return info;
 }

@@ -8,5 +8,6 @@
 #include "offload/tiny/vector.h"
 #include "offload/tiny/solve.h"
 #include "offload/tiny/lu_registers.h"
+#include "offload/tiny/lu_tall.h"
 #include "offload/tiny/lu.h"
 #include "offload/tiny/cholesky.h"

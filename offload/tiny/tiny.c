@@ -104,8 +104,8 @@ static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES
  *	dtrsm   1.6  2.2  1.7  2.0  2.5  2.2  2.7  2.6                 24    38    95   448
  *	ctrsm   1.8  2.0  2.3  2.6  3.9  3.2  4.2  3.8                 36    72   168   846
  *	ztrsm   1.9  1.9  2.7  3.5  3.2  3.4  3.4  3.1                 48    75   297  1515
- *	sgetrf  1.1  1.3  1.6  2.1  2.8  2.3  2.5  2.8                 69   151   337   982
- *	dgetrf  1.0  1.1  1.4  1.9  2.4  2.3  2.5  2.4                 68   161   379  1425
+ *	sgetrf  1.1  1.6  1.8  2.1  2.6  2.3  2.5  2.8                 70   139   343   975
+ *	dgetrf  1.0  1.5  1.8  1.9  2.3  2.3  2.3  2.3                 68   118   390  1393
  *	cgetrf  0.9  1.1  1.5  2.1  2.5  2.7  2.9  3.0                107   245   561  1748
  *	zgetrf  0.9  1.0  1.2  1.7  1.8  1.8  1.9  1.8                128   292   744  2856
  *	spotrf  3.1  1.5  1.7  1.9  2.3  1.9  2.1  2.1                 10    59   135   397
@@ -114,11 +114,12 @@ static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES
  *	zpotrf  1.5  1.4  1.6  1.8  1.8  1.5  1.8  1.8                 46   102   316  1196
  *
  * Thin ones, s d c z:
- *	gemm (m n k)  32 4 4   0.9 0.8 1.4 1.6   4 32 4   0.7 0.8 1.3 1.7   4 4 32   0.7 0.8 1.6 1.9
- *		      128 8 8  0.9 1.0 1.4 1.5   8 128 8  0.6 0.9 1.6 1.8   8 8 128  0.8 0.8 1.8 1.9
- *		      256 4 4  0.9 0.9 1.5 1.5   64 16 16 1.0 1.0 1.4 1.6   128 16 64 0.9 0.8 1.4 1.5
+ *	gemm (m n k)  32 4 4   1.0 0.9 1.4 1.6   4 32 4   0.7 0.8 1.3 1.7   4 4 32   0.7 0.7 1.6 1.9   (s d NN: 1.4 1.6)
+ *		      128 8 8  1.0 1.0 1.4 1.5   8 128 8  0.6 0.9 1.6 1.8   8 8 128  0.8 0.8 1.8 1.9   (s d NN: 1.5 1.6)
+ *		      256 4 4  1.0 1.1 1.5 1.5   64 16 16 1.0 1.0 1.4 1.6   128 16 64 0.9 0.8 1.4 1.5
  *	gemv (m n)    32 4     0.9 0.8 1.0 1.2   4 32	  0.5 1.2 1.0 1.4   128 8    0.8 1.4 1.5 1.8
  *		      8 128    0.8 2.0 1.3 1.6   128 128  1.2 1.0 1.2 1.2   512 32   1.2 1.0 1.2 1.2   32 512  1.6 1.3 1.2 1.4
+ *	getrf (m n)   32 4     2.1 1.7           8 8      1.8 1.9   and without the 10 ns, d alone:   128 8	1.4   256 4  1.5   384 8  1.2
  *
  * A ratio below 1 is mostly that of the 10 ns. Without them, these alone are slower than the library, of all above: gemm with op(A) = A'
  * and op(B) = B' (s 8 128 8 0.6, 8 8 128 0.9; d 8 8 128, 128 16 64 0.8; d 48, 64 0.96), with 8 8 128 (s NN, d TN 0.9), and sgemv with op(A)
@@ -149,6 +150,7 @@ static const struct cdm_tiny_set avx512 = {
 	.of = {REAL(cdm_tiny_avx512_s), REAL(cdm_tiny_avx512_d), COMPLEX(cdm_tiny_avx512_c),
 	       COMPLEX(cdm_tiny_avx512_z)},
 	.limits = avx512_limits,
+	.tall = {[CDM_TINY_S] = CDM_TINY_TALL, [CDM_TINY_D] = CDM_TINY_TALL},
 };
 
 const struct cdm_tiny_set *cdm_tiny_set(int i)

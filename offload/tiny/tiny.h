@@ -17,6 +17,8 @@
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for */
 #define CDM_TINY_VECTOR 512 /* those of gemv and getrf, and the right-hand sides of trsm from the left */
+#define CDM_TINY_TALL 3072  /* elements of a matrix with more rows than CDM_TINY_ORDER that getrf eliminates, */
+#define CDM_TINY_THIN 8     /* with that many columns */
 
 enum cdm_tiny_routine {
 	CDM_TINY_GEMM,
@@ -83,6 +85,8 @@ struct cdm_tiny_set {
 	unsigned needs; /* enum cdm_cpu */
 	struct cdm_tiny_kernels of[CDM_TINY_TYPES];
 	const struct cdm_tiny_limit (*limits)[CDM_TINY_TYPES]; /* for each routine */
+	/* getrf: elements of matrices with more rows than its `order` and at most CDM_TINY_THIN columns; 0: none. */
+	unsigned short tall[CDM_TINY_TYPES];
 };
 
 /* Those that this CPU can run, the best one first; null beyond the last. */

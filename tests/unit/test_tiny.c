@@ -385,6 +385,7 @@ Test(tiny, limits)
 		cr_assert_leq(l->to, r == CDM_TINY_GEMV || r == CDM_TINY_GETRF ? CDM_TINY_VECTOR : CDM_TINY_LONG);
 		if (r == CDM_TINY_TRSM || r == CDM_TINY_GETRF || r == CDM_TINY_POTRF)
 			cr_assert_leq(l->order, CDM_TINY_ORDER);
+		cr_assert_leq(set->tall[type], CDM_TINY_TALL);
 		if (r == CDM_TINY_POTRF)
 			cr_assert_leq(l->to, CDM_TINY_ORDER);
 	}

@@ -36,7 +36,7 @@ static void eliminate(num *w, int m, int n, int j, int with, int type, const cha
 /* P A = L U. */
 static void check_factors(const struct matrix *a, const int *ipiv, const char *what)
 {
-	int m = a->m, n = a->n, rows[CDM_TINY_ORDER];
+	int m = a->m, n = a->n, rows[CDM_TINY_VECTOR];
 
 	for (int i = 0; i < m; i++)
 		rows[i] = i;
@@ -104,6 +104,30 @@ Test(tiny_factor, getrf_wide)
 	}
 }
 
+/* Columns of a matrix that may have more rows than CDM_TINY_ORDER; 0: such a matrix may not be. */
+static int thin_columns(int type, int m)
+{
+	int tall = set->tall[type];
+
+	return tall / m < CDM_TINY_THIN ? tall / m : CDM_TINY_THIN;
+}
+
+static int tall_rows(void)
+{
+	return CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_VECTOR - CDM_TINY_ORDER);
+}
+
+Test(tiny_factor, getrf_tall)
+{
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 150; i++)
+	{
+		int m = i % 3 ? tall_rows() : CDM_TINY_ORDER + 1 + i / 3, most = thin_columns(type, m);
+
+		if (most)
+			check_getrf(type, m, 1 + (int)below((uint32_t)most));
+	}
+}
+
 /* The reference's unblocked elimination in double, for matrices whose elements are small multiples of powers of two: where
  * rounding never happens the pivots are the same, however many candidates are equal. */
 static int plain_getrf(double *a, int m, int n, int *ipiv)
@@ -135,6 +159,15 @@ static int plain_getrf(double *a, int m, int n, int *ipiv)
 	return info;
 }
 
+/* Square ones, wide ones, and tall ones where there are. */
+static void shape_of_ties(int round, int *m, int *n)
+{
+	int rows = tall_rows(), thin = thin_columns(CDM_TINY_D, rows);
+
+	*m = round % 4 || !thin ? size() : rows;
+	*n = *m == rows ? 1 + (int)below((uint32_t)thin) : round % 10 ? size() : 1 + (int)below(CDM_TINY_VECTOR);
+}
+
 /* Equal candidates, zero pivots, singular matrices: pivots, info and factors are those of plain loops, bit by bit; what wide matrices
  * have beyond is summed in another order. */
 Test(tiny_factor, getrf_ties)
@@ -144,9 +177,10 @@ Test(tiny_factor, getrf_ties)
 
 	EACH_SET for (int round = 0; round < 3000; round++)
 	{
-		int m = size(), n = round % 10 ? size() : 1 + (int)below(CDM_TINY_VECTOR), ipiv[CDM_TINY_ORDER],
-		    want[CDM_TINY_ORDER], info, values = 1 + (int)below(3);
+		int m, n, ipiv[CDM_TINY_ORDER], want[CDM_TINY_ORDER], info, values = 1 + (int)below(3);
 		static double w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
+
+		shape_of_ties(round, &m, &n);
 
 		make(&a, CDM_TINY_D, m, n);
 		for (int j = 0; j < n; j++)
@@ -173,15 +207,77 @@ Test(tiny_factor, getrf_ties)
 	cr_assert_gt(seen, 100);
 }
 
+/* Rows that are not a number are passed over in every step, but for the first of those left. */
+Test(tiny_factor, getrf_with_nan)
+{
+	static struct matrix a;
+
+	EACH_SET for (int round = 0; round < 600; round++)
+	{
+		int m, n, ipiv[CDM_TINY_ORDER], want[CDM_TINY_ORDER];
+		static double w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
+
+		shape_of_ties(round & ~1, &m, &n);
+		make(&a, CDM_TINY_D, m, n);
+		for (int i = 0; i < 1 + round % 5; i++)
+			put(&a, (int)below((uint32_t)m), (int)below((uint32_t)n), NAN);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < m; i++)
+				w[i + j * m] = (double)at(&a, i, j);
+		plain_getrf(w, m, n, want);
+		cr_assert_eq(set->of[CDM_TINY_D].getrf(m, n, a.p, a.ld, ipiv), 0);
+		cr_assert_eq(memcmp(ipiv, want, sizeof(int) * (size_t)(m < n ? m : n)), 0);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < m; i++) {
+				double x = (double)at(&a, i, j), y = w[i + j * m];
+
+				cr_assert(isnan(x) ? isnan(y) : fabs(x - y) <= 1e-6 * (1 + fabs(y)));
+			}
+	}
+}
+
+/* Two columns, of which the first has elements other than zero only where its pivot is, and in the first row. The second has no
+ * largest element below then, or none that is a number but the one that has come down. */
+Test(tiny_factor, getrf_nothing_left)
+{
+	static struct matrix a;
+	int ipiv[2];
+
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 3; m <= 3 * CDM_TINY_ORDER; m++)
+	{
+		int row = 1 + (int)below((uint32_t)m - 1);
+
+		if (m > CDM_TINY_ORDER && thin_columns(type, m) < 2)
+			break;
+		make(&a, type, m, 2);
+		for (int i = 0; i < m; i++)
+			put(&a, i, 0, 0), put(&a, i, 1, 0);
+		put(&a, row, 0, 49), put(&a, row, 1, 1);
+		cr_assert_eq(set->of[type].getrf(m, 2, a.p, a.ld, ipiv), 2);
+		cr_assert(ipiv[0] == row + 1 && ipiv[1] == 2, "%c %d: %d %d", types[type], m, ipiv[0], ipiv[1]);
+		if (IS_COMPLEX(type))
+			continue;
+		make(&a, type, m, 2);
+		for (int i = 0; i < m; i++)
+			put(&a, i, 0, 0);
+		put(&a, 0, 0, 1), put(&a, 1, 0, 2), put(&a, 1, 1, INFINITY);
+		cr_assert_eq(set->of[type].getrf(m, 2, a.p, a.ld, ipiv), 0);
+		cr_assert(ipiv[0] == 2 && ipiv[1] == 2, "%c %d: %d %d", types[type], m, ipiv[0], ipiv[1]);
+	}
+}
+
 /* i?amax: NaN in the first place stays the pivot, elsewhere it is passed over; the complex ones compare |re| + |im|. */
 Test(tiny_factor, getrf_pivot_rule)
 {
 	static struct matrix a;
 	int ipiv[CDM_TINY_ORDER];
 
-	EACH_SET for (int type = 0; type < 4; type++) for (int m = 2; m <= CDM_TINY_ORDER; m++)
+	EACH_SET for (int type = 0; type < 4; type++) for (int m = 2; m <= 3 * CDM_TINY_ORDER; m++)
 	{
 		int row = 1 + (int)below((uint32_t)m - 1);
+
+		if (m > CDM_TINY_ORDER && !thin_columns(type, m))
+			break;
 
 		make(&a, type, m, 1);
 		put(&a, 0, 0, NAN);
