@@ -223,13 +223,48 @@ static __attribute__((noinline)) int factor_packed(bool lower, int n, E *a, ptrd
 	return done;
 }
 
-int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
+/* Of an order up to CAP. Returns info. */
+static int potrf_small(bool lower, int n, E *a, ptrdiff_t lda)
 {
-	NARROW(n <= VL / 2, potrf, uplo, n, a, lda)
-	bool lower = is_letter(uplo, 'L');
 	int done = n <= SCALAR_ORDER ? factor_smallest(lower, n, a, lda) : -1;
 
 	if (done < 0)
 		done = factor_packed(lower, n, a, lda);
 	return done < n ? done + 1 : 0;
+}
+
+/* A block row or column of n elements below or beside the factor of order k: solved for, and taken from the rest. */
+FN void take_factored(bool lower, int k, int n, const E *factor, E *block, E *rest, ptrdiff_t lda)
+{
+	const int h = COMPLEX ? 'C' : 'T';
+	const E one = e_one();
+	const T minus_1 = -1, plus_1 = 1;
+
+	if (lower)
+		NAME(trsm)('R', 'L', h, 'N', n, k, &one, factor, lda, block, lda);
+	else
+		NAME(trsm)('L', 'U', h, 'N', k, n, &one, factor, lda, block, lda);
+#if COMPLEX
+	NAME(herk)(lower ? 'L' : 'U', lower ? 'N' : h, n, k, &minus_1, block, lda, &plus_1, rest, lda);
+#else
+	NAME(syrk)(lower ? 'L' : 'U', lower ? 'N' : h, n, k, &minus_1, block, lda, &plus_1, rest, lda);
+#endif
+}
+
+int NAME(potrf)(int uplo, int n, void *a, ptrdiff_t lda)
+{
+	NARROW(n <= VL / 2, potrf, uplo, n, a, lda)
+	bool lower = is_letter(uplo, 'L');
+	E *diagonal = a;
+
+	for (int j = 0, k; j < n; j += k, diagonal += k * (lda + 1)) {
+		int info = potrf_small(lower, k = min_(CAP, n - j), diagonal, lda);
+
+		if (info)
+			return j + info;
+		if (j + k < n)
+			take_factored(lower, k, n - j - k, diagonal, diagonal + k * (lower ? 1 : lda),
+				      diagonal + k * (lda + 1), lda);
+	}
+	return 0;
 }

@@ -182,13 +182,9 @@ static const unsigned char in_order[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 
 					 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 _Static_assert(sizeof(in_order) == CAP, "a number for each row");
 
-int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
+/* Of up to CAP rows. */
+static int getrf_packed(int m, int n, E *a, ptrdiff_t lda, int *ipiv)
 {
-	if (IN_REGISTERS(m, n))
-		return getrf_in_registers(m, n, a, lda, ipiv);
-	if (IS_TALL(m, n))
-		return getrf_tall(m, n, a, lda, ipiv);
-	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
 	int fit = (int)LU_ROOM / (whole_vectors(m) * VL);
 	struct elimination s = {
 		.m = m, .n = min_(n, min_(fit, CDM_TINY_AREA / m)), .active = ~(uint64_t)0 >> (64 - m * PER)};
@@ -199,4 +195,47 @@ int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
 	if (s.n < n)
 		rest_of_rows(&s, a, lda, n - s.n);
 	return info;
+}
+
+static int getrf_halves(int m, int n, E *a, ptrdiff_t lda, int *ipiv);
+
+int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
+{
+	if (IN_REGISTERS(m, n))
+		return getrf_in_registers(m, n, a, lda, ipiv);
+	if (IS_TALL(m, n))
+		return getrf_tall(m, n, a, lda, ipiv);
+	if (m > CAP)
+		return getrf_halves(m, n, a, lda, ipiv);
+	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
+	return getrf_packed(m, n, a, lda, ipiv);
+}
+
+FN void exchange_rows(int columns, E *a, ptrdiff_t lda, int steps, const int *ipiv)
+{
+	for (int c = 0; c < columns; c++, a += lda)
+		for (int i = 0; i < steps; i++) {
+			E up = a[ipiv[i] - 1];
+
+			a[ipiv[i] - 1] = a[i];
+			a[i] = up;
+		}
+}
+
+/* The left columns, then, with what they say, the right ones. */
+static __attribute__((noinline)) int getrf_halves(int m, int n, E *a, ptrdiff_t lda, int *ipiv)
+{
+	const E one = e_one(), minus = e_from_real(-1);
+	int left = (min_(m, n) / 2 + CDM_TINY_THIN - 1) / CDM_TINY_THIN * CDM_TINY_THIN, right = n - left;
+	E *b = a + left * lda;
+	int info = NAME(getrf)(m, left, a, lda, ipiv), more;
+
+	exchange_rows(right, b, lda, left, ipiv);
+	NAME(trsm)('L', 'L', 'N', 'U', left, right, &one, a, lda, b, lda);
+	NAME(gemm)('N', 'N', m - left, right, left, &minus, a + left, lda, b, lda, &one, b + left, lda);
+	more = NAME(getrf)(m - left, right, b + left, lda, ipiv + left);
+	exchange_rows(left, a + left, lda, min_(m - left, right), ipiv + left);
+	for (int i = left; i < min_(m, n); i++)
+		ipiv[i] += left;
+	return info ? info : more ? more + left : 0;
 }

@@ -170,27 +170,71 @@ static void solve(const struct triangle *u, bool left, bool backward, E alpha, i
 	}
 }
 
+struct solve_call {
+	bool left, backward, transposed;
+	int trans;
+	struct triangle u; /* unit and conj */
+};
+
+/* For a triangle of order k, at most CAP, and `all` right-hand sides. */
+static void solve_block(struct solve_call *s, int k, int all, E alpha, const E *a, ptrdiff_t lda, E *b, ptrdiff_t ldb)
+{
+	triangle_set(&s->u, a, lda, k, s->transposed ^ s->left, s->backward);
+	for (int i = 0; i < all;) {
+		int P = panel_vectors(vectors_of(all - i)), rows = min_(P * VL, all - i);
+
+		solve(&s->u, s->left, s->backward, alpha, P, rows, b + i * (s->left ? ldb : 1), ldb);
+		i += rows;
+	}
+}
+
+/* Larger triangles: `done` unknowns, from `known` on, are taken from `size` others, from `first` on. */
+static void take_known(const struct solve_call *s, int first, int size, int known, int done, int all, E alpha,
+		       const E *a, ptrdiff_t lda, E *b, ptrdiff_t ldb)
+{
+	const E minus = e_from_real(-1);
+	int row = s->left ? first : known, column = s->left ? known : first; /* of the block of op(A) */
+	const E *block = s->transposed ? a + column + row * lda : a + row + column * lda;
+
+	if (s->left)
+		NAME(gemm)(s->trans, 'N', size, all, done, &minus, block, lda, b + known, ldb, &alpha, b + first, ldb);
+	else
+		NAME(gemm)
+	('N', s->trans, all, size, done, &minus, b + known * ldb, ldb, block, lda, &alpha, b + first * ldb, ldb);
+}
+
+static __attribute__((noinline)) void solve_blocks(struct solve_call *s, int k, int all, E alpha, const E *a,
+						   ptrdiff_t lda, E *b, ptrdiff_t ldb)
+{
+	for (int done = 0, size; done < k; done += size) {
+		size = min_(CAP, k - done);
+		int first = s->backward ? k - done - size : done, known = s->backward ? first + size : 0;
+
+		if (done)
+			take_known(s, first, size, known, done, all, alpha, a, lda, b, ldb);
+		solve_block(s, size, all, done ? e_one() : alpha, a + first * (lda + 1), lda,
+			    b + first * (s->left ? 1 : ldb), ldb);
+	}
+}
+
 void NAME(trsm)(int side, int uplo, int trans, int diag, int m, int n, const void *alpha, const void *a, ptrdiff_t lda,
 		void *b, ptrdiff_t ldb)
 {
 	NARROW(max_(m, n) <= VL / 2, trsm, side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb)
 	bool left = is_letter(side, 'L'), transposed = !is_letter(trans, 'N');
-	bool backward = is_letter(uplo, 'L') ^ transposed ^ left;
 	int k = left ? m : n, all = left ? n : m;
 	E al = *(const E *)alpha;
-	struct triangle u;
+	struct solve_call s = {.left = left,
+			       .backward = is_letter(uplo, 'L') ^ transposed ^ left,
+			       .transposed = transposed,
+			       .trans = trans};
 
-	if (e_is0(al)) {
+	s.u.unit = is_letter(diag, 'U');
+	s.u.conj = is_letter(trans, 'C');
+	if (e_is0(al))
 		scale(b, ldb, m, n, al);
-		return;
-	}
-	u.unit = is_letter(diag, 'U');
-	u.conj = is_letter(trans, 'C');
-	triangle_set(&u, a, lda, k, transposed ^ left, backward);
-	for (int i = 0; i < all;) {
-		int P = panel_vectors(vectors_of(all - i)), rows = min_(P * VL, all - i);
-
-		solve(&u, left, backward, al, P, rows, (E *)b + i * (left ? ldb : 1), ldb);
-		i += rows;
-	}
+	else if (k <= CAP)
+		solve_block(&s, k, all, al, a, lda, b, ldb);
+	else
+		solve_blocks(&s, k, all, al, a, lda, b, ldb);
 }

@@ -13,11 +13,12 @@
 #include <stddef.h>
 
 /* Largest dimensions. They bound the stack that is used: 28 KiB. */
-#define CDM_TINY_ORDER 32   /* of a triangle that is solved with or factored, and of the rows that getrf eliminates */
+#define CDM_TINY_ORDER 32   /* of a block that is solved with or factored, and of the rows that getrf eliminates, */
+#define CDM_TINY_BLOCKS 128 /* of a triangle of such blocks, and of the rows if the set's `tall` is not 0 */
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for */
 #define CDM_TINY_VECTOR 512 /* those of gemv and getrf, and the right-hand sides of trsm from the left */
-#define CDM_TINY_TALL 3072  /* elements of a matrix with more rows than CDM_TINY_ORDER that getrf eliminates, */
+#define CDM_TINY_TALL 3072  /* elements of a matrix with more rows than CDM_TINY_BLOCKS that getrf eliminates, */
 #define CDM_TINY_THIN 8     /* with that many columns */
 
 enum cdm_tiny_routine {
@@ -66,7 +67,7 @@ typedef void cdm_tiny_trsm_fn(int side, int uplo, int trans, int diag, int m, in
 typedef int cdm_tiny_getrf_fn(int m, int n, void *a, ptrdiff_t lda, int *ipiv);
 
 /* A = L L^H (uplo L) or U^H U (U), of the named triangle. Returns info: 0, or k where the leading minor of order k is not
- * positive (or NaN); the factor of the leading k - 1 columns is then in its place, and the rest is as it was. */
+ * positive (or NaN); the factor of order k - 1 is then in its place. */
 typedef int cdm_tiny_potrf_fn(int uplo, int n, void *a, ptrdiff_t lda);
 
 /* The routines for one type. */

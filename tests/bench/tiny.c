@@ -135,18 +135,18 @@ static bool vectors(const char *o)
 
 static bool solvable(const char *o)
 {
-	return any(o) && (is(o[0], 'L') ? m : n) <= CDM_TINY_ORDER;
+	return any(o) && (is(o[0], 'L') ? m : n) <= CDM_TINY_BLOCKS;
 }
 
 static bool eliminable(const char *o)
 {
-	return any(o) && m <= CDM_TINY_ORDER && n <= CDM_TINY_VECTOR;
+	return any(o) && m <= CDM_TINY_BLOCKS && n <= CDM_TINY_VECTOR;
 }
 
 static bool factorable(const char *o)
 {
 	(void)o;
-	return n <= CDM_TINY_ORDER;
+	return n <= CDM_TINY_BLOCKS;
 }
 
 static const struct routine {

@@ -345,6 +345,19 @@ Test(tiny, trsm_thin)
 	}
 }
 
+/* Triangles of several blocks. */
+Test(tiny, trsm_blocks)
+{
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 24 * 3; i++)
+	{
+		int k = CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER),
+		    other = side(i % 3 ? 16 : CDM_TINY_LONG, k, 16384), left = i & 1;
+
+		check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1], left ? k : other,
+			   left ? other : k, factor(type));
+	}
+}
+
 /* A zero on the diagonal gives infinities, a subnormal one what a division gives: 0 / x is 0. */
 Test(tiny, trsm_singular)
 {
@@ -383,10 +396,12 @@ Test(tiny, limits)
 		cr_assert_geq(l->from, 1);
 		cr_assert_leq(l->from, l->to);
 		cr_assert_leq(l->to, r == CDM_TINY_GEMV || r == CDM_TINY_GETRF ? CDM_TINY_VECTOR : CDM_TINY_LONG);
-		if (r == CDM_TINY_TRSM || r == CDM_TINY_GETRF || r == CDM_TINY_POTRF)
+		if (r == CDM_TINY_TRSM || r == CDM_TINY_POTRF || (r == CDM_TINY_GETRF && set->tall[type]))
+			cr_assert_leq(l->order, CDM_TINY_BLOCKS);
+		else if (r == CDM_TINY_GETRF)
 			cr_assert_leq(l->order, CDM_TINY_ORDER);
 		cr_assert_leq(set->tall[type], CDM_TINY_TALL);
 		if (r == CDM_TINY_POTRF)
-			cr_assert_leq(l->to, CDM_TINY_ORDER);
+			cr_assert_leq(l->to, CDM_TINY_BLOCKS);
 	}
 }

@@ -64,7 +64,7 @@ static void check_factors(const struct matrix *a, const int *ipiv, const char *w
 static void check_getrf(int type, int m, int n)
 {
 	static struct matrix a;
-	int ipiv[CDM_TINY_ORDER + 1], steps = m < n ? m : n, info;
+	int ipiv[CDM_TINY_BLOCKS + 1], steps = m < n ? m : n, info;
 	static num w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
 	char what[80];
 
@@ -125,6 +125,38 @@ Test(tiny_factor, getrf_tall)
 
 		if (most)
 			check_getrf(type, m, 1 + (int)below((uint32_t)most));
+	}
+}
+
+/* Matrices that are divided, square, tall and wide. */
+Test(tiny_factor, getrf_halves)
+{
+	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 40; i++)
+	{
+		int m = CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER);
+
+		if (set->tall[type])
+			check_getrf(type, m, side(i % 4 ? CDM_TINY_BLOCKS : CDM_TINY_VECTOR, m, 16384));
+	}
+}
+
+/* The first column of zeros is in the left or in the right part of a part, or there are two. */
+Test(tiny_factor, getrf_halves_singular)
+{
+	static struct matrix a;
+	int ipiv[CDM_TINY_BLOCKS];
+
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 40; round++)
+	{
+		int m = CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER), n = m - (int)below(20),
+		    zero = (int)below((uint32_t)n), last = zero + (int)below((uint32_t)(n - zero));
+
+		if (!set->tall[type])
+			break;
+		make(&a, type, m, n);
+		for (int i = 0; i < m; i++)
+			put(&a, i, zero, 0), put(&a, i, last, 0);
+		cr_assert_eq(set->of[type].getrf(m, n, a.p, a.ld, ipiv), zero + 1);
 	}
 }
 
@@ -332,7 +364,8 @@ Test(tiny_factor, getrf_like_lapack)
 	cr_assert(theirs[CDM_TINY_D] && theirs[CDM_TINY_Z]);
 	EACH_SET for (int round = 0; round < 1000; round++)
 	{
-		int type = below(2) ? CDM_TINY_D : CDM_TINY_Z, m = size(), n = size(), info, steps = m < n ? m : n;
+		int type = below(2) ? CDM_TINY_D : CDM_TINY_Z, blocks = set->tall[type] && round % 20 == 0;
+		int m = blocks ? 100 + size() % 28 : size(), n = size(), info, steps = m < n ? m : n;
 		int ours[CDM_TINY_ORDER], want[CDM_TINY_ORDER], ld;
 		char *copy;
 
@@ -352,7 +385,7 @@ Test(tiny_factor, getrf_like_lapack)
 /* The named triangle of a positive definite matrix; the other is NaN. */
 static void make_positive(struct matrix *a, int type, int n, char uplo)
 {
-	num g[CDM_TINY_ORDER * CDM_TINY_ORDER];
+	static num g[CDM_TINY_BLOCKS * CDM_TINY_BLOCKS];
 
 	make(a, type, n, n);
 	for (int i = 0; i < n * n; i++)
@@ -412,6 +445,18 @@ Test(tiny_factor, potrf)
 		check_potrf(type, "LU"[round & 1], n, 0, 0);
 		check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),
 			    (num[]){-1, NAN, 0, -INFINITY}[round]);
+	}
+}
+
+/* Matrices of several blocks. */
+Test(tiny_factor, potrf_blocks)
+{
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 12; round++)
+	{
+		int n = round ? CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER) : CDM_TINY_BLOCKS;
+
+		check_potrf(type, "LU"[round & 1], n, 0, 0);
+		check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n), round & 2 ? -1 : NAN);
 	}
 }
 
