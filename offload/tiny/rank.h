@@ -104,8 +104,8 @@ static __attribute__((noinline)) void rank_packed_long(struct rank *r)
 	rank_panels(r, packed, long_panel(r->g.k));
 }
 
-FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta, E *c,
-	       ptrdiff_t ldc)
+static void rank_few(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta,
+		     E *c, ptrdiff_t ldc)
 {
 	struct rank r = {.g = {.k = k,
 			       .as = lda,
@@ -132,6 +132,16 @@ FN void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, co
 		rank_packed(&r);
 	else
 		rank_packed_long(&r);
+}
+
+/* Columns of op(A) by the CDM_TINY_LONG. */
+static void rank_k(bool lower, bool trans, bool hermitian, int n, int k, E alpha, const E *a, ptrdiff_t lda, E beta,
+		   E *c, ptrdiff_t ldc)
+{
+	for (int some; k > 0; k -= some, a += some * (trans ? 1 : lda), beta = e_one()) {
+		some = min_(k, CDM_TINY_LONG);
+		rank_few(lower, trans, hermitian, n, some, alpha, a, lda, beta, c, ldc);
+	}
 }
 
 void NAME(syrk)(int uplo, int trans, int n, int k, const void *alpha, const void *a, ptrdiff_t lda, const void *beta,

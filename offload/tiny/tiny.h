@@ -16,7 +16,7 @@
 #define CDM_TINY_ORDER 32   /* of a block that is solved with or factored, and of the rows that getrf eliminates, */
 #define CDM_TINY_BLOCKS 128 /* of a triangle of such blocks, and of the rows if the set's `tall` is not 0 */
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
-#define CDM_TINY_LONG 256   /* all others, but for */
+#define CDM_TINY_LONG 256   /* all others, but for the depth of syrk and herk, which may be any, and for */
 #define CDM_TINY_VECTOR 512 /* those of gemv and getrf, and the right-hand sides of trsm from the left */
 #define CDM_TINY_TALL 3072  /* elements of a matrix with more rows than CDM_TINY_BLOCKS that getrf eliminates, */
 #define CDM_TINY_THIN 8     /* with that many columns */

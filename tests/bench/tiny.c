@@ -127,6 +127,12 @@ static bool any(const char *o)
 	return m <= CDM_TINY_LONG && n <= CDM_TINY_LONG && k <= CDM_TINY_LONG;
 }
 
+static bool ranked(const char *o)
+{
+	(void)o;
+	return n <= CDM_TINY_LONG;
+}
+
 static bool vectors(const char *o)
 {
 	(void)o;
@@ -158,8 +164,8 @@ static const struct routine {
 } routines[] = {
 	{"gemm", run_gemm, {"NN", "TN", "NT", "TT"}, 4, any},
 	{"gemv", run_gemv, {"N", "T"}, 4, vectors},
-	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4, any},
-	{"herk", run_herk, {"LN", "UN", "LC"}, 2, any},
+	{"syrk", run_syrk, {"LN", "UN", "LT"}, 4, ranked},
+	{"herk", run_herk, {"LN", "UN", "LC"}, 2, ranked},
 	{"trsm", run_trsm, {"LLNN", "LUTN", "RLNN", "RLTN"}, 4, solvable},
 	{"getrf", run_getrf, {""}, 4, eliminable},
 	{"potrf", run_potrf, {"L", "U"}, 4, factorable},
