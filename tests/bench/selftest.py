@@ -111,6 +111,10 @@ def main():
         if wrong > len(errors) * 0.03:
             sys.exit(f"libcdm {us}: {wrong} of {len(errors)} points are wrong by 4 %")
 
+    done, _ = run(1, (30, 200), small=fast_start, big=fast_end, netlib=hopeless)
+    if len(done) != len(points.SIZES):
+        sys.exit(f"{len(done)} points measured where libcdm is far ahead of all")
+
     machine = Machine(1)
     gone = Fake(machine, 1, 1000)
     columns = dict(libcdm=Fake(machine, *fast_start), gone=gone, other=Fake(machine, *fast_start))

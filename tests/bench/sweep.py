@@ -105,10 +105,10 @@ class Sweep:
     # ---- one series: a routine in one shape, sizes ascending ----
 
     def worthwhile(self, point, done):
-        """The columns that may be the best there."""
+        """The columns that may be the best there but for libcdm, however far that is ahead."""
         if not done:
             return list(self.columns)
-        behind = [{name: ns / min(d["ns"].values()) for name, ns in d["ns"].items()} for d in done[-2:]]
+        behind = [{name: ns / min_but_us(d["ns"]) for name, ns in d["ns"].items()} for d in done[-2:]]
         last = done[-1]
         grown = point.flops() / last["flops"]
 
