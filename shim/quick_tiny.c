@@ -46,11 +46,11 @@ static inline bool little(struct cdm_quick *q, const struct cdm_slot *slot, uint
 	return q->work <= most && q->work < limit;
 }
 
-/* The same, where only the limit has been asked about: it was measured with products, of which a library makes twice as much in the same
- * time as of solves and factorizations of these sizes, with a team or without. */
+/* The same, where only the limit has been asked about: it was measured with products, and libraries take two to five times as long for
+ * the same work in solves and factorizations of these sizes, with a team or without. */
 static inline bool below_limit(struct cdm_quick *q, const struct cdm_slot *slot, uint64_t limit)
 {
-	return little(q, slot, UINT64_MAX, 2 * limit);
+	return little(q, slot, UINT64_MAX, 3 * limit);
 }
 
 AT_ONCE(gemm)

@@ -19,7 +19,7 @@
 #define WORTH_ASKING 15000000u
 #define WORTH_MEASURING 20000000000u
 #define PATIENCE_NS 100000000u
-/* The limit, before it is measured: all that is computed at once (offload/tiny), for half of which quick_tiny.c doubles it. */
+/* The limit, before it is measured: all that is computed at once (offload/tiny), for some of which quick_tiny.c takes it threefold. */
 #define BEFORE_OPEN 4200000
 
 _Atomic uint64_t cdm_quick_limit;

@@ -121,6 +121,20 @@ static const struct cdm_tiny_limit avx2_limits[CDM_TINY_ROUTINES][CDM_TINY_TYPES
  *		      8 128    0.8 2.0 1.3 1.6   128 128  1.2 1.0 1.2 1.2   512 32   1.2 1.0 1.2 1.2   32 512  1.6 1.3 1.2 1.4
  *	getrf (m n)   32 4     2.1 1.7           8 8      1.8 1.9   and without the 10 ns, d alone:   128 8	1.4   256 4  1.5   384 8  1.2
  *
+ * Larger solves and factorizations of the same, in us, and the best of both core types with one thread and with two:
+ *		      64 LLNN / L        128                256
+ *	strsm	      1.7   3.2   5.5    10.6  20.9  15.1   79   146   80   (from 129 on left to libraries: their teams grow)
+ *	dtrsm	      2.8   8.9  11.2    19.9  55.3  34.9  157   385  199
+ *	ztrsm	     10.8  29.2  34.2    82   185   116
+ *	sgetrf			         16.5  29.6  29.3   88   159  159
+ *	dgetrf	      6.3  14.3	         26.3  52.0  57.9  152   262  262
+ *	spotrf	      1.3   2.9   2.9     6.0  12.1  23.0   41    67   66
+ *	dpotrf	      1.9   3.9   8.7     9.6  21.1  32.7   72   123  110
+ *	zpotrf	      5.3  10.7  37.7    31    60    93
+ *	syrk (n k)    32 512: s 3.8 6.7, d 6.3 15.8, z 20.5 38.7   128 128: s 11.8 14.2, d 19.0 37.6
+ * AVX2's kernels, there, against the core types Haswell and Zen with one thread: trsm of 64 s 1.0 to 1.2, d 1.2 to 2.2, c 1.4 to 2.2,
+ * z 1.2 to 1.3, of 128 s 1.0, d 1.1 to 1.7, z 0.9; potrf of 64 d 1.3 to 1.7, z 1.1 to 1.3.
+ *
  * A ratio below 1 is mostly that of the 10 ns. Without them, these alone are slower than the library, of all above: gemm with op(A) = A'
  * and op(B) = B' (s 8 128 8 0.6, 8 8 128 0.9; d 8 8 128, 128 16 64 0.8; d 48, 64 0.96), with 8 8 128 (s NN, d TN 0.9), and sgemv with op(A)
  * = A' of up to 4 rows (4 32 0.7). A call that goes on to a library costs more, too. Products keep their ratios up to n = 160
@@ -132,8 +146,8 @@ static const struct cdm_tiny_limit avx512_limits[CDM_TINY_ROUTINES][CDM_TINY_TYP
 	[CDM_TINY_GEMV]	 = {{1, 512, 0, 16384},	  {1, 512, 0, 16384},	{1, 512, 0, 16384},    {1, 512, 0, 16384}},
 	[CDM_TINY_SYRK]	 = {{1, 2048, 96, 1048576}, {1, 2048, 128, 2097152}, {1, 256, 64, 262144}, {1, 256, 64, 262144}},
 	[CDM_TINY_TRSM]	 = {{4, 256, 128, 16384}, {4, 256, 128, 16384}, {4, 256, 128, 16384}, {4, 256, 128, 16384}},
-	[CDM_TINY_GETRF] = {{1, 512, 128, 16384}, {1, 512, 128, 16384}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
-	[CDM_TINY_POTRF] = {{1, 128, 128, 0},	  {1, 128, 128, 0},	{1, 128, 128, 0},     {1, 128, 128, 0}},
+	[CDM_TINY_GETRF] = {{1, 512, 256, 65536}, {1, 512, 256, 65536}, {1, 512, 32, 16384},  {1, 512, 32, 16384}},
+	[CDM_TINY_POTRF] = {{1, 256, 256, 0},	  {1, 256, 256, 0},	{1, 128, 128, 0},     {1, 128, 128, 0}},
 	/* clang-format on */
 };
 

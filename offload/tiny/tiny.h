@@ -14,7 +14,7 @@
 
 /* Largest dimensions. They bound the stack that is used: 28 KiB. */
 #define CDM_TINY_ORDER 32   /* of a block that is solved with or factored, and of the rows that getrf eliminates, */
-#define CDM_TINY_BLOCKS 128 /* of a triangle of such blocks, and of the rows if the set's `tall` is not 0 */
+#define CDM_TINY_BLOCKS 256 /* of a triangle of such blocks, and of the rows if the set's `tall` is not 0 */
 #define CDM_TINY_AREA 1024  /* elements that getrf eliminates; the rest of the rows is solved for */
 #define CDM_TINY_LONG 256   /* all others, but for the depth of syrk and herk, which may be any, and for */
 #define CDM_TINY_VECTOR 512 /* those of gemv and getrf, and the right-hand sides of trsm from the left */

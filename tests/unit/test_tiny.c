@@ -364,7 +364,7 @@ Test(tiny, trsm_blocks)
 {
 	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 24 * 3; i++)
 	{
-		int k = CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER),
+		int k = i ? CDM_TINY_ORDER + 1 + (int)below(3 * CDM_TINY_ORDER) : CDM_TINY_BLOCKS,
 		    other = side(i % 3 ? 16 : CDM_TINY_LONG, k, 16384), left = i & 1;
 
 		check_trsm(type, "RL"[left], "LU"[i >> 1 & 1], "NTC"[i / 8 % 3], "NU"[i >> 2 & 1], left ? k : other,

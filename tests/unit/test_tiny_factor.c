@@ -65,7 +65,7 @@ static void check_getrf(int type, int m, int n)
 {
 	static struct matrix a;
 	int ipiv[CDM_TINY_BLOCKS + 1], steps = m < n ? m : n, info;
-	static num w[CDM_TINY_ORDER * CDM_TINY_VECTOR];
+	static num w[CDM_TINY_BLOCKS * CDM_TINY_BLOCKS];
 	char what[80];
 
 	snprintf(what, sizeof(what), "%s %cgetrf %d %d", set->name, types[type], m, n);
@@ -133,10 +133,11 @@ Test(tiny_factor, getrf_halves)
 {
 	EACH_SET for (int type = 0; type < 4; type++) for (int i = 0; i < 40; i++)
 	{
-		int m = CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER);
+		int m = i ? CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER) : CDM_TINY_BLOCKS;
+		int n = i ? side(i % 4 ? CDM_TINY_BLOCKS : CDM_TINY_VECTOR, m, 12000) : m;
 
 		if (set->tall[type])
-			check_getrf(type, m, side(i % 4 ? CDM_TINY_BLOCKS : CDM_TINY_VECTOR, m, 16384));
+			check_getrf(type, m, n);
 	}
 }
 
@@ -453,7 +454,7 @@ Test(tiny_factor, potrf_blocks)
 {
 	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 12; round++)
 	{
-		int n = round ? CDM_TINY_ORDER + 1 + (int)below(CDM_TINY_BLOCKS - CDM_TINY_ORDER) : CDM_TINY_BLOCKS;
+		int n = round ? CDM_TINY_ORDER + 1 + (int)below(3 * CDM_TINY_ORDER) : CDM_TINY_BLOCKS;
 
 		check_potrf(type, "LU"[round & 1], n, 0, 0);
 		check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n), round & 2 ? -1 : NAN);
