@@ -65,11 +65,6 @@ FN void store_upper(E *a, ptrdiff_t lda, const E *w, ptrdiff_t ld, int n, int do
 		}
 }
 
-FN T abs_squared(E x)
-{
-	return e_re(e_mul(x, e_conj(x)));
-}
-
 /* The rows of column j, from its own on, times by. */
 FN void scale_rows(const int W, const int G, E *column, int j, T by)
 {
@@ -102,7 +97,8 @@ FN T cholesky_step(const int W, const int G, E *w, int n, int j, T pivot)
 	if (__builtin_expect(small, false))
 		scale_rows(W, G, column, j, 1 / root);
 	if (j + 1 < n)
-		next = e_re(column[G * W * VL + j + 1]) - abs_squared(column[j + 1]) * by;
+		next = e_re(column[G * W * VL + j + 1]) - e_re(e_mul(e_mul(e_conj(column[j + 1]), e_from_real(by)),
+								     column[j + 1])); /* its square may overflow */
 	if (G == 1)
 		EACH_VECTOR(v, 0)
 	l[v] = v_load(column + v * VL);

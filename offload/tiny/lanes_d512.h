@@ -215,12 +215,12 @@ FN V v_bcast_pair(const T *p)
 	return _mm512_broadcast_f64x2(_mm_loadu_pd(p));
 }
 
-/* The sums of the pairs of lanes; what is beyond them is undefined. */
+/* The sums of the pairs of lanes, and zeros. */
 FN V v_neighbour_sums(V v)
 {
 	V apart = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
 
-	return _mm512_castpd256_pd512(v_low(apart) + v_high(apart));
+	return _mm512_zextpd256_pd512(v_low(apart) + v_high(apart));
 }
 
 /* a, with b in the lanes whose bits are set. */

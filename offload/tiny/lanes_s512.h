@@ -216,12 +216,12 @@ FN V v_bcast_pair(const T *p)
 	return _mm512_castpd_ps(_mm512_set1_pd(pair));
 }
 
-/* The sums of the pairs of lanes; what is beyond them is undefined. */
+/* The sums of the pairs of lanes, and zeros. */
 FN V v_neighbour_sums(V v)
 {
 	V apart = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), v);
 
-	return _mm512_castps256_ps512(v_low(apart) + v_high(apart));
+	return _mm512_zextps256_ps512(v_low(apart) + v_high(apart));
 }
 
 /* a, with b in the lanes whose bits are set. */

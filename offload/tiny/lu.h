@@ -197,20 +197,7 @@ static int getrf_packed(int m, int n, E *a, ptrdiff_t lda, int *ipiv)
 	return info;
 }
 
-static int getrf_halves(int m, int n, E *a, ptrdiff_t lda, int *ipiv);
-
-int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
-{
-	if (IN_REGISTERS(m, n))
-		return getrf_in_registers(m, n, a, lda, ipiv);
-	if (IS_TALL(m, n))
-		return getrf_tall(m, n, a, lda, ipiv);
-	if (m > CAP)
-		return getrf_halves(m, n, a, lda, ipiv);
-	NARROW(m <= VL / 2 || (!COMPLEX && n <= (m <= VL ? VL : 4)), getrf, m, n, a, lda, ipiv)
-	return getrf_packed(m, n, a, lda, ipiv);
-}
-
+#if !COMPLEX && REGISTERS == 32
 FN void exchange_rows(int columns, E *a, ptrdiff_t lda, int steps, const int *ipiv)
 {
 	for (int c = 0; c < columns; c++, a += lda)
@@ -238,4 +225,19 @@ static __attribute__((noinline)) int getrf_halves(int m, int n, E *a, ptrdiff_t 
 	for (int i = left; i < min_(m, n); i++)
 		ipiv[i] += left;
 	return info ? info : more ? more + left : 0;
+}
+#else
+#define getrf_halves(...) 0
+#endif
+
+int NAME(getrf)(int m, int n, void *a, ptrdiff_t lda, int *ipiv)
+{
+	if (IN_REGISTERS(m, n))
+		return getrf_in_registers(m, n, a, lda, ipiv);
+	if (IS_TALL(m, n))
+		return getrf_tall(m, n, a, lda, ipiv);
+	if (m > CAP)
+		return getrf_halves(m, n, a, lda, ipiv);
+	NARROW(m <= VL / 2 || (!COMPLEX && m <= VL && n <= VL), getrf, m, n, a, lda, ipiv)
+	return getrf_packed(m, n, a, lda, ipiv);
 }

@@ -142,7 +142,7 @@ static int getrf_in_registers(int m, int n, E *a, ptrdiff_t lda, int *ipiv)
 	int vectors = vectors_of(m);
 
 #define SHAPE(W, N)                                                                                                    \
-	if (vectors == (W) && n <= (N))                                                                                \
+	if ((W) <= MAX_VECTORS && vectors == (W) && n <= (N))                                                          \
 	return lu_in_registers(W, N, m, n, a, lda, ipiv)
 	SHAPE(1, 2);
 	SHAPE(1, 4);

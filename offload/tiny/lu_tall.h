@@ -75,7 +75,8 @@ FN void store_of(enum rows kind, E *at, V v, uint64_t bits)
 FN void tall_rows(const int R, const enum rows kind, E *at, ptrdiff_t lda, uint64_t bits, B by,
 		  const B u[CDM_TINY_THIN], struct largest *s, V row)
 {
-	V was = load_of(kind, at, bits), l = was * by;
+	V was = load_of(kind, at, bits),
+	  l = (kind == BELOW ? v_keep(was, bits) : was) * by; /* nothing overflows above */
 
 	store_of(kind, at, kind == BELOW ? v_replace(was, bits, l) : l, bits);
 	UNROLL for (int c = 1; c <= R; c++)
@@ -175,7 +176,7 @@ static int tall_steps(int right, const struct tall *t, int j, int p)
 #undef STEP
 }
 
-/* For m >= 2 VL and n <= CDM_TINY_THIN. */
+/* For m > 2 VL and n <= CDM_TINY_THIN. */
 static int getrf_tall(int m, int n, E *a, ptrdiff_t lda, int *ipiv)
 {
 	const struct tall t = {a, lda, m, n};

@@ -105,12 +105,7 @@ FN void product_tile(const int P, const int NR, const bool part, const struct pr
 	ACC acc[TILE_COLUMNS][PANEL_MAX];
 
 	tile(P, NR, part, acc, g->k, rows, a, g->as, b, g->brs, KNOW_ONE ? anew(g->bcs) : g->bcs);
-	if (KNOW_ONE)
-		ldt = anew(ldt);
-	if (KNOW_ONE && g->beta_is == ONE)
-		add_tile(P, NR, part, g, acc, to, ldt, rows);
-	else
-		put_tile(P, NR, part, g, acc, to, ldt, rows);
+	finish_tile(P, NR, part, g, acc, to, ldt, rows);
 }
 
 /* The tiles of NR columns, one for each panel. */

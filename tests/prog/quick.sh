@@ -31,7 +31,7 @@ echo 'dgemv 1024 1024 1 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/
 report "$tmp/r.json" 'r["calls"]["offloaded"] + r["calls"]["forwarded"] > 50' || fail "level 2: no library was opened"
 
 # One whose calls the quick look takes for larger than they are: worth offloading, which they are not.
-echo 'dsyrk 1 80 80 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/out" || fail "syrk: exit status $?"
+echo 'dsyrk 1 140 40 400000' | LD_PRELOAD=$lib "$B/tests/bench/sweep" >"$tmp/out" || fail "syrk: exit status $?"
 report "$tmp/r.json" 'r["calls"]["offloaded"] + r["calls"]["forwarded"] > 100' || fail "syrk: no library was opened"
 
 # One whose first product opens the library and whose others, all worth offloading from reference BLAS, are better forwarded. With one

@@ -299,6 +299,23 @@ Test(tiny_factor, getrf_nothing_left)
 	}
 }
 
+/* Rows above the pivot are not multiplied by its reciprocal, which would overflow. */
+Test(tiny_factor, getrf_large_above_small)
+{
+	static struct matrix a;
+	int ipiv[CDM_TINY_ORDER];
+
+	EACH_SET for (int m = CDM_TINY_ORDER + 1; m <= 3 * CDM_TINY_ORDER && set->tall[CDM_TINY_D]; m++)
+	{
+		make(&a, CDM_TINY_D, m, 5);
+		for (int i = 0; i < m; i++)
+			put(&a, i, 0, i == 0), put(&a, i, 1, i == 0 ? 1e200 : 1e-200 / (i + 1));
+		before(1, (struct matrix *[]){&a});
+		cr_assert_eq(set->of[CDM_TINY_D].getrf(m, 5, a.p, a.ld, ipiv), 0);
+		no_exceptions("getrf, large above small");
+	}
+}
+
 /* i?amax: NaN in the first place stays the pivot, elsewhere it is passed over; the complex ones compare |re| + |im|. */
 Test(tiny_factor, getrf_pivot_rule)
 {
@@ -446,6 +463,30 @@ Test(tiny_factor, potrf)
 		check_potrf(type, "LU"[round & 1], n, 0, 0);
 		check_potrf(type, "LU"[round & 1], n, 1 + (int)below((uint32_t)n),
 			    (num[]){-1, NAN, 0, -INFINITY}[round]);
+	}
+}
+
+/* The squares of these matrices' elements are no numbers: nothing but the elements is multiplied. */
+Test(tiny_factor, potrf_scales)
+{
+	static struct matrix a;
+	const int most[] = {35, 300, 35, 300};
+
+	EACH_SET for (int type = 0; type < 4; type++) for (int round = 0; round < 40; round++)
+	{
+		int n = 1 + (int)below(2 * CDM_TINY_ORDER), power = (int)below(2 * (uint32_t)most[type]) - most[type];
+		long double scale = powl(10, power);
+		char uplo = "LU"[round & 1], what[80];
+
+		snprintf(what, sizeof(what), "%s %cpotrf %c %d, 1e%d", set->name, types[type], uplo, n, power);
+		make(&a, type, n, n);
+		for (int j = 0; j < n; j++)
+			for (int i = 0; i < n; i++)
+				put(&a, i, j, scale * (i == j ? 2 : 1));
+		before(1, (struct matrix *[]){&a});
+		cr_assert_eq(set->of[type].potrf(uplo, n, a.p, a.ld), 0, "%s", what);
+		no_exceptions(what);
+		check_root(&a, uplo, n, what);
 	}
 }
 
